@@ -19,7 +19,9 @@
 #include <cmocka.h>
 
 #define HARNESS_PATIENCE (20 * RILL_S) /* In loop time: no wait of an honest test takes so long. */
-#define SKIP_EXIT_CODE   77
+
+/* One case of a cmocka group whose file has its own setup and teardown. */
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 typedef struct harness {
     rill_loop *loop;
@@ -86,6 +88,13 @@ void assert_contains_(const char *text, const char *words, const char *file, int
 /* Codes are easier to read by name. */
 #define assert_code(rc, code) assert_code_(rc, code, #rc, __FILE__, __LINE__)
 void assert_code_(int rc, int code, const char *what, const char *file, int line);
+
+/* A text as the argument of a callback. */
+#define WORD(text)                                                                                 \
+    ({                                                                                             \
+        static char word_[] = text;                                                                \
+        (void *)word_;                                                                             \
+    })
 
 /* A generator for property tests: seeded from RILL_TEST_SEED or the clock; prints the seed. */
 typedef struct dice {
