@@ -25,6 +25,7 @@ run_in_child(int (*fn)(void *arg), void *arg, int stderr_fd)
         close(stderr_fd);
     setrlimit(RLIMIT_CORE, &no_core);
     signal(SIGABRT, SIG_DFL); /* cmocka catches it. */
+    setenv("CMOCKA_TEST_ABORT", "1", 1); /* A failed assert must not go on with the parent's tests. */
     _exit(fn(arg));
 }
 
