@@ -94,8 +94,10 @@ end_pair(rill_loop *loop, void *user)
     pairs *p = user;
 
     (void)loop;
-    if (p->server != NULL)
-        rill_server_close(p->server);
+    if (p->server == NULL)
+        return;
+    rill_server_close(p->server);
+    harness_until(p->h, pointer_is_null, &p->server);
 }
 
 static void
