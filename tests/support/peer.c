@@ -185,6 +185,8 @@ peer_shutdown(peer *p)
 void
 peer_close(peer *p)
 {
+    if (p->h == NULL)
+        return; /* Never connected. */
     if (p->fd >= 0) {
         assert_int_equal(close(p->fd), 0);
         p->fd = -1;

@@ -27,7 +27,7 @@ void peer_send(peer *p, const void *data, size_t len);
 void peer_stop_reading(peer *p);
 void peer_read_on(peer *p);
 void peer_shutdown(peer *p); /* Half close. */
-void peer_close(peer *p);
+void peer_close(peer *p);    /* Idempotent. */
 void peer_reset(peer *p); /* The other side sees a reset. */
 
 /* Run until so much came in all. */
