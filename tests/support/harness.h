@@ -20,6 +20,9 @@
 
 #define HARNESS_PATIENCE (20 * RILL_S) /* In loop time: no wait of an honest test takes so long. */
 
+/* For a test program that cannot run here. */
+#define SKIP_EXIT_CODE 77
+
 /* One case of a cmocka group whose file has its own setup and teardown. */
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
