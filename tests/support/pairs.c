@@ -88,8 +88,8 @@ make_listening_pair(rill_loop *loop, const rill_server_options *server_options,
     return rill_create_connection_start(loop, &connect, protocol_a, arg_a, NULL, NULL, NULL);
 }
 
-static void
-end_pair(rill_loop *loop, void *user)
+void
+end_listening_pair(rill_loop *loop, void *user)
 {
     pairs *p = user;
 
@@ -117,7 +117,7 @@ run_one(void **state)
     harness h;
     pairs p = { .h = &h };
     rill_conformance_options options = RILL_CONFORMANCE_OPTIONS(.make_pair = make_pair,
-        .end_pair = end_pair, .user = &p, .only = *state, .report = keep_verdict,
+        .end_pair = end_listening_pair, .user = &p, .only = *state, .report = keep_verdict,
         .report_arg = sentence, .file_data = file_bytes, .file_len = FILE_BYTES, .file_fd = file_fd);
     int failed;
 

@@ -23,6 +23,9 @@ int make_listening_pair(rill_loop *loop, const rill_server_options *server_optio
     const rill_transport_options *options, const rill_protocol *protocol_a, void *arg_a,
     const rill_protocol *protocol_b, void *arg_b, pairs *p);
 
+/* The end_pair that goes with it. */
+void end_listening_pair(rill_loop *loop, void *user);
+
 /* A path for a socket of this process, in a fresh directory that goes at exit. */
 const char *scratch_path(const char *name);
 
