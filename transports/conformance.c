@@ -32,16 +32,16 @@ baseline_read(const rill_loop *loop)
     rill_loop_stats stats = { .size = sizeof(stats) };
 
     rill_loop_get_stats(loop, &stats);
-    return (baseline){ .transports = stats.transports,
-        .timers = stats.timers,
-        .held_bytes = stats.held_bytes };
+    return (baseline){
+        .transports = stats.transports, .timers = stats.timers, .held_bytes = stats.held_bytes
+    };
 }
 
 static bool
 baseline_is_back(const baseline *now, const baseline *before)
 {
     return now->transports <= before->transports && now->timers <= before->timers &&
-        now->held_bytes <= before->held_bytes;
+           now->held_bytes <= before->held_bytes;
 }
 
 static const rill__case *
@@ -122,7 +122,8 @@ static void
 check_leftovers(rill__battery *b, const baseline *before, const baseline *now)
 {
     if (now->transports > before->transports)
-        rill__battery_fail(b, "%zu transports were left behind", now->transports - before->transports);
+        rill__battery_fail(
+            b, "%zu transports were left behind", now->transports - before->transports);
     if (now->timers > before->timers)
         rill__battery_fail(b, "%zu timers were left behind", now->timers - before->timers);
     if (now->held_bytes > before->held_bytes)
@@ -156,8 +157,8 @@ battery_finish(rill__battery *b, const baseline *before)
 }
 
 static rill_conformance_verdict
-run_case(rill__battery *b, const rill__case *c, rill_loop *loop,
-    const rill_conformance_options *options)
+run_case(
+    rill__battery *b, const rill__case *c, rill_loop *loop, const rill_conformance_options *options)
 {
     baseline before = baseline_read(loop);
     rill_conformance_verdict verdict;
@@ -166,9 +167,9 @@ run_case(rill__battery *b, const rill__case *c, rill_loop *loop,
     c->run(b);
     battery_finish(b, &before);
 
-    verdict = b->failed ? RILL_CONFORMANCE_FAILED
-        : b->skipped    ? RILL_CONFORMANCE_SKIPPED
-                        : RILL_CONFORMANCE_PASSED;
+    verdict = b->failed    ? RILL_CONFORMANCE_FAILED
+              : b->skipped ? RILL_CONFORMANCE_SKIPPED
+                           : RILL_CONFORMANCE_PASSED;
     if (options->report != NULL) {
         options->report(c->name, verdict, b->sentence, options->report_arg);
     } else if (verdict == RILL_CONFORMANCE_FAILED) {

@@ -7,7 +7,7 @@
 
 #include <rill/conformance.h>
 
-#define RILL__BLOCK_BYTES 65536
+#define RILL__BLOCK_BYTES    65536
 #define RILL__FILL_BYTES_MAX (64u << 20) /* No honest transport buffers more unseen. */
 
 typedef struct rill__battery rill__battery;
@@ -61,8 +61,8 @@ struct rill__battery {
     rill__side a, b;
     rill_ns timeout;
     uint64_t random;
-    unsigned calling;        /* The case is inside a call of the library. */
-    bool resume_allowed;     /* ... in which resume_writing may run too. */
+    unsigned calling;    /* The case is inside a call of the library. */
+    bool resume_allowed; /* ... in which resume_writing may run too. */
     bool failed, skipped;
     bool (*until)(rill__battery *b);
     char sentence[256];
@@ -98,14 +98,14 @@ void rill__battery_fail(rill__battery *b, const char *format, ...) RILL_PRINTF(2
 void rill__battery_skip(rill__battery *b, const char *why);
 
 /* Return from the case unless `condition` holds; the rest is a sentence for printf. */
-#define RILL__EXPECT(b, condition, ...)                                                            \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            rill__battery_fail(b, __VA_ARGS__);                                                    \
-            return;                                                                                \
-        }                                                                                          \
-        if ((b)->failed)                                                                           \
-            return;                                                                                \
+#define RILL__EXPECT(b, condition, ...)         \
+    do {                                        \
+        if (!(condition)) {                     \
+            rill__battery_fail(b, __VA_ARGS__); \
+            return;                             \
+        }                                       \
+        if ((b)->failed)                        \
+            return;                             \
     } while (0)
 
 /* Start a pair and wait until both ends are made. `options` NULL: small socket buffers, defaults

@@ -1,7 +1,7 @@
 /*
- * Conformance cases: every way to end. close flushes, abort drops, fail says why; connection_lost is
- * the last word, once, never inside a call; what is refused afterwards. Each case owns the battery
- * it is given; all on the loop's thread.
+ * Conformance cases: every way to end. close flushes, abort drops, fail says why; connection_lost
+ * is the last word, once, never inside a call; what is refused afterwards. Each case owns the
+ * battery it is given; all on the loop's thread.
  */
 #include "transports/conformance_battery.h"
 
@@ -150,7 +150,8 @@ close_in_data(rill__battery *b)
         return;
     RILL__EXPECT(b, b->b.code == 0, "b closed and lost with %s", rill_errname(b->b.code));
     RILL__EXPECT(b, b->b.data_calls == 1, "data after close");
-    RILL__EXPECT(b, b->a.received == 100, "the reply lost %d of 100 bytes", 100 - (int)b->a.received);
+    RILL__EXPECT(
+        b, b->a.received == 100, "the reply lost %d of 100 bytes", 100 - (int)b->a.received);
 }
 
 static void
@@ -168,8 +169,8 @@ close_with_unread_input(rill__battery *b)
     RILL__EXPECT(b, b->b.code == 0, "b closed and lost with %s", rill_errname(b->b.code));
     RILL__EXPECT(b, b->a.received == 7000, "unread input cost %d of 7000 bytes of output",
         7000 - (int)b->a.received);
-    RILL__EXPECT(b, b->a.eof && b->a.code == RILL_EOF, "a saw no clean end but %s",
-        rill_errname(b->a.code));
+    RILL__EXPECT(
+        b, b->a.eof && b->a.code == RILL_EOF, "a saw no clean end but %s", rill_errname(b->a.code));
 }
 
 static void
@@ -367,8 +368,8 @@ abort_by_both(rill__battery *b)
     rill__side_abort(&b->a);
     rill__side_abort(&b->b);
     expect_abort(b, &b->a, RILL_EABORTED);
-    RILL__EXPECT(b, b->b.code == RILL_EABORTED, "b aborted and lost with %s",
-        rill_errname(b->b.code));
+    RILL__EXPECT(
+        b, b->b.code == RILL_EABORTED, "b aborted and lost with %s", rill_errname(b->b.code));
 }
 
 static void

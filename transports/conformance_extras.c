@@ -1,6 +1,8 @@
 /*
- * Conformance cases: lent bytes, files, timeouts, ids and reports. Each case owns the battery it is
- * given; all on the loop's thread.
+ * Conformance cases: lent bytes, files, timeouts, ids and reports.
+ *
+ * Each case owns the battery it is given; bytes that are lent lie in its block. All on the loop's
+ * thread.
  */
 #include "transports/conformance_battery.h"
 
@@ -189,8 +191,8 @@ ref_refused(rill__battery *b)
     RILL__EXPECT(b, b->counts[0] == 0, "a refused write_ref took the bytes");
 }
 
-/* sendfile: sizes[0] is the file's part before which there are `HEAD` bytes of a's stream, and after
- * which it goes on; counts[0] is how often done ran, codes[0] and sizes[2] with what. */
+/* sendfile: sizes[0] is the file's part before which there are `HEAD` bytes of a's stream, and
+ * after which it goes on; counts[0] is how often done ran, codes[0] and sizes[2] with what. */
 
 #define HEAD 100
 
@@ -373,8 +375,8 @@ file_and_abort(rill__battery *b)
     if (!rill__battery_wait(b, a_lost, "the end"))
         return;
     RILL__EXPECT(b, b->counts[0] == 1, "done ran %u times", b->counts[0]);
-    RILL__EXPECT(b, b->codes[0] == RILL_EABORTED, "sendfile ended with %s",
-        rill_errname(b->codes[0]));
+    RILL__EXPECT(
+        b, b->codes[0] == RILL_EABORTED, "sendfile ended with %s", rill_errname(b->codes[0]));
 }
 
 static void
@@ -393,8 +395,8 @@ file_and_peer_abort(rill__battery *b)
     if (!rill__battery_wait(b, a_lost, "the end"))
         return;
     RILL__EXPECT(b, b->counts[0] == 1, "done ran %u times", b->counts[0]);
-    RILL__EXPECT(b, b->codes[0] == 0 || b->codes[0] == b->a.code, "sendfile ended with %s, a with %s",
-        rill_errname(b->codes[0]), rill_errname(b->a.code));
+    RILL__EXPECT(b, b->codes[0] == 0 || b->codes[0] == b->a.code,
+        "sendfile ended with %s, a with %s", rill_errname(b->codes[0]), rill_errname(b->a.code));
 }
 
 /* Timeouts. */
@@ -417,8 +419,8 @@ expect_timeout(rill__battery *b, int code)
 {
     if (!rill__battery_wait(b, a_lost, "a timeout"))
         return;
-    RILL__EXPECT(b, b->a.code == code, "ended with %s, not %s", rill_errname(b->a.code),
-        rill_errname(code));
+    RILL__EXPECT(
+        b, b->a.code == code, "ended with %s, not %s", rill_errname(b->a.code), rill_errname(code));
     RILL__EXPECT(b, rill_loop_time(b->loop) - b->times[0] >= 30 * RILL_MS, "timed out early");
 }
 
@@ -491,7 +493,8 @@ ids_outlive(rill__battery *b)
         return;
     id = b->a.id;
     RILL__EXPECT(b, id != 0 && b->b.id != 0 && id != b->b.id, "the ids are not two");
-    RILL__EXPECT(b, rill_transport_from_id(b->loop, id) == b->a.t, "the id names another transport");
+    RILL__EXPECT(
+        b, rill_transport_from_id(b->loop, id) == b->a.t, "the id names another transport");
     RILL__EXPECT(b, rill_transport_from_id(b->loop, 0) == NULL, "0 names a transport");
     RILL__EXPECT(b, !rill_cancel(b->loop, id), "a transport was canceled");
 

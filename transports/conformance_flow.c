@@ -1,7 +1,7 @@
 /*
- * Conformance cases: pausing in both directions. Pause of reading is absolute, resume loses nothing;
- * the marks are exact and alternate; the cap ends the connection; drains tell the truth. Each case
- * owns the battery it is given; all on the loop's thread.
+ * Conformance cases: pausing in both directions. Pause of reading is absolute, resume loses
+ * nothing; the marks are exact and alternate; the cap ends the connection; drains tell the truth.
+ * Each case owns the battery it is given; all on the loop's thread.
  */
 #include "transports/conformance_battery.h"
 
@@ -408,9 +408,11 @@ drains_in_order(rill__battery *b)
     rill__side_resume(&b->b);
     if (!rill__battery_wait(b, three_drained, "three drains"))
         return;
-    RILL__EXPECT(b, b->sizes[0] <= 30000, "drain to 30000 at %llu", (unsigned long long)b->sizes[0]);
+    RILL__EXPECT(
+        b, b->sizes[0] <= 30000, "drain to 30000 at %llu", (unsigned long long)b->sizes[0]);
     RILL__EXPECT(b, b->sizes[1] == 0 && b->sizes[2] == 0, "drained with bytes in the queue");
-    RILL__EXPECT(b, b->codes[0] == 0 && b->codes[1] == 0 && b->codes[2] == 0, "drained with an error");
+    RILL__EXPECT(
+        b, b->codes[0] == 0 && b->codes[1] == 0 && b->codes[2] == 0, "drained with an error");
     if (!rill__battery_wait(b, rill__b_has_all, "the queued bytes"))
         return;
     rill__battery_settle(b);

@@ -1,7 +1,7 @@
 /*
- * Conformance cases: the forms a protocol may take. Buffered ones with buffers of any size, a change
- * of protocol at any moment, state that the library allocates, bytes held beyond their callback.
- * Each case owns the battery it is given; all on the loop's thread.
+ * Conformance cases: the forms a protocol may take. Buffered ones with buffers of any size, a
+ * change of protocol at any moment, state that the library allocates, bytes held beyond their
+ * callback. Each case owns the battery it is given; all on the loop's thread.
  */
 #include "transports/conformance_battery.h"
 
@@ -18,7 +18,7 @@ open_with_buffered_b(rill__battery *b, size_t buffer_size)
 {
     b->b.buffer_size = buffer_size;
     return rill__battery_start(b, NULL, &rill__side_plain, &rill__side_buffered) &&
-        rill__battery_wait(b, rill__both_made, "connection_made of both sides");
+           rill__battery_wait(b, rill__both_made, "connection_made of both sides");
 }
 
 static void
@@ -68,8 +68,8 @@ expect_bad_buffer(rill__battery *b)
     (void)rill__side_send(&b->a, 100);
     if (!rill__battery_wait(b, b_lost, "the loss for want of a buffer"))
         return;
-    RILL__EXPECT(b, b->b.code == RILL_EBUFFER, "b ended with %s, not RILL_EBUFFER",
-        rill_errname(b->b.code));
+    RILL__EXPECT(
+        b, b->b.code == RILL_EBUFFER, "b ended with %s, not RILL_EBUFFER", rill_errname(b->b.code));
     RILL__EXPECT(b, b->b.data_calls == 0, "buffer_updated without a buffer");
 }
 
@@ -105,8 +105,8 @@ buffer_ends_midway(rill__battery *b)
     (void)rill__side_send(&b->a, 1000);
     if (!rill__battery_wait(b, b_lost, "the loss for want of a buffer"))
         return;
-    RILL__EXPECT(b, b->b.code == RILL_EBUFFER, "b ended with %s, not RILL_EBUFFER",
-        rill_errname(b->b.code));
+    RILL__EXPECT(
+        b, b->b.code == RILL_EBUFFER, "b ended with %s, not RILL_EBUFFER", rill_errname(b->b.code));
     RILL__EXPECT(b, b->b.received == 50, "b received %d bytes, not 50", (int)b->b.received);
 }
 
@@ -163,7 +163,8 @@ buffered_close_midway(rill__battery *b)
     if (!rill__battery_wait(b, b_lost, "the end"))
         return;
     RILL__EXPECT(b, b->b.code == 0, "b closed and ended with %s", rill_errname(b->b.code));
-    RILL__EXPECT(b, b->b.received == 10, "b received %d bytes after close", (int)b->b.received - 10);
+    RILL__EXPECT(
+        b, b->b.received == 10, "b received %d bytes after close", (int)b->b.received - 10);
 }
 
 static void
@@ -179,8 +180,8 @@ buffered_eof(rill__battery *b)
     RILL__EXPECT(b, b->b.code == RILL_EOF, "b ended with %s", rill_errname(b->b.code));
 }
 
-/* counts[0] is how often the plain form was told, counts[1] the buffered one; counts[2] is set while
- * the next callback must be the buffered one's. */
+/* counts[0] is how often the plain form was told, counts[1] the buffered one; counts[2] is set
+ * while the next callback must be the buffered one's. */
 static void
 swap_protocol(rill__side *s, bool to_buffered)
 {

@@ -1,7 +1,7 @@
 /*
- * Conformance cases: the end of one direction. write_eof after the queue, eof_received once and with
- * its answer respected, and the other direction goes on. Each case owns the battery it is given; all
- * on the loop's thread.
+ * Conformance cases: the end of one direction. write_eof after the queue, eof_received once and
+ * with its answer respected, and the other direction goes on. Each case owns the battery it is
+ * given; all on the loop's thread.
  */
 #include "transports/conformance_battery.h"
 

@@ -1,6 +1,8 @@
 /*
  * Conformance cases: the order of callbacks from connection_made on, and whole and ordered bytes
- * however they are cut. Each case owns the battery it is given; all on the loop's thread.
+ * however they are cut.
+ *
+ * Each case owns the battery it is given. All on the loop's thread.
  */
 #include "transports/conformance_battery.h"
 

@@ -317,7 +317,7 @@ bool
 rill__battery_open(rill__battery *b, const rill_transport_options *options)
 {
     return rill__battery_start(b, options, &rill__side_plain, &rill__side_plain) &&
-        rill__battery_wait(b, rill__both_made, "connection_made of both sides");
+           rill__battery_wait(b, rill__both_made, "connection_made of both sides");
 }
 
 void
@@ -368,8 +368,10 @@ rill__side_fill(rill__side *s)
             rill__battery_fail(s->battery, "%s: write returned 0 without pause_writing", s->name);
     }
     if (!s->write_paused)
-        rill__battery_fail(s->battery, "%s: %u bytes and no pause_writing, though the peer reads "
-            "nothing", s->name, RILL__FILL_BYTES_MAX);
+        rill__battery_fail(s->battery,
+            "%s: %u bytes and no pause_writing, though the peer reads "
+            "nothing",
+            s->name, RILL__FILL_BYTES_MAX);
     return !s->battery->failed;
 }
 

@@ -27,22 +27,22 @@ RILL_BEGIN
 /*
  * Start a connection whose two ends get these protocols; connection_made of both follows in later
  * turns, in any order. Hand `options` on to both ends: they hold marks, cap, timeouts and small
- * socket buffers, or are NULL; what does not apply to your kind may be ignored. Listening sockets that the pair
- * needs may stay open until end_pair.
+ * socket buffers, or are NULL; what does not apply to your kind may be ignored. Listening sockets
+ * that the pair needs may stay open until end_pair.
  * Returns 0, or the error that makes the case fail.
  */
 typedef int (*rill_conformance_make)(rill_loop *loop, const rill_transport_options *options,
     const rill_protocol *protocol_a, void *arg_a, const rill_protocol *protocol_b, void *arg_b,
     void *user);
 
-/* The case is over, and every end that was made is lost: close what make_pair left open, also a half
- * made pair. */
+/* The case is over, and every end that was made is lost: close what make_pair left open, also a
+ * half made pair. */
 typedef void (*rill_conformance_end)(rill_loop *loop, void *user);
 
 typedef enum rill_conformance_verdict {
     RILL_CONFORMANCE_PASSED,
     RILL_CONFORMANCE_FAILED,
-    RILL_CONFORMANCE_SKIPPED /* The transport says that it has no such thing, or no file was given. */
+    RILL_CONFORMANCE_SKIPPED /* The transport has no such thing, or no file was given. */
 } rill_conformance_verdict;
 
 /* The outcome of one case, in the order in which they run. `sentence` tells what was expected and
@@ -57,8 +57,8 @@ typedef struct rill_conformance_options {
     void *user;                      /* For both. */
     const char *only;                /* Run this case alone; NULL: all of them. */
     uint64_t seed;                   /* Of sizes and pauses drawn at random; default 1. */
-    rill_ns timeout;                 /* For each wait in a case, on the loop's clock; default 10 s. */
-    rill_conformance_report report;  /* NULL: failures go to rill_loop_report. */
+    rill_ns timeout; /* For each wait in a case, on the loop's clock; default 10 s. */
+    rill_conformance_report report; /* NULL: failures go to rill_loop_report. */
     void *report_arg;
 
     /* A regular file and its bytes, at least 200,000, for the sendfile cases; NULL skips them. */
@@ -68,10 +68,11 @@ typedef struct rill_conformance_options {
 } rill_conformance_options;
 
 #ifndef __cplusplus
-#define RILL_CONFORMANCE_OPTIONS(...)                                                              \
+#define RILL_CONFORMANCE_OPTIONS(...) \
     ((rill_conformance_options){ .size = sizeof(rill_conformance_options), __VA_ARGS__ })
 #endif
 
+/* All defaults, for C++ and for filling in by hand. */
 static inline rill_conformance_options
 rill_conformance_options_default(void)
 {

@@ -88,10 +88,10 @@ test_zones(void **unused)
 static void
 test_no_addresses(void **unused)
 {
-    static const char *const texts[] = { "", " ", "localhost", "*", "example.com", "1.2.3", "1.2.3.4.5",
-        "1.2.3.256", "01.2.3.4", "1.2.3.4 ", " 1.2.3.4", "0x7f.0.0.1", "127.1", "2130706433", ":::",
-        "1::2::3", "[::1]", "::1:80:", "::g", "12345::", "1.2.3.4:80", "::1\n", "+1.2.3.4", "-1.2.3.4",
-        "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9" };
+    static const char *const texts[] = { "", " ", "localhost", "*", "example.com", "1.2.3",
+        "1.2.3.4.5", "1.2.3.256", "01.2.3.4", "1.2.3.4 ", " 1.2.3.4", "0x7f.0.0.1", "127.1",
+        "2130706433", ":::", "1::2::3", "[::1]", "::1:80:", "::g", "12345::", "1.2.3.4:80", "::1\n",
+        "+1.2.3.4", "-1.2.3.4", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9" };
     rill_addr addr, before;
 
     (void)unused;
@@ -168,8 +168,8 @@ test_no_address_at_all(void **unused)
     assert_int_equal(rill_addr_family(&addr), RILL_FAMILY_ANY);
     assert_int_equal(rill_addr_port(&addr), -1);
     addr.len = sizeof(sa_family_t);
-    memcpy(addr.storage, &unnamed, sizeof(unnamed) < sizeof(addr.storage) ? sizeof(unnamed)
-                                                                       : sizeof(addr.storage));
+    memcpy(addr.storage, &unnamed,
+        sizeof(unnamed) < sizeof(addr.storage) ? sizeof(unnamed) : sizeof(addr.storage));
     assert_string_equal(format(&addr), "unix:");
 }
 

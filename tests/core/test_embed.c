@@ -1,5 +1,6 @@
 /*
- * The loop inside a foreign one: a descriptor to wait on, a time to wait for, steps without waiting.
+ * The loop inside a foreign one: a descriptor to wait on, a time to wait for, steps without
+ * waiting.
  */
 /* drivers: epoll */
 #include "endpoint.h"
@@ -91,7 +92,8 @@ test_connections_in_a_foreign_loop(void **unused)
     server.like.echo = true;
     endpoint_init(&client, &h);
     assert_code(rill_create_connection_start(h.loop, &RILL_CONNECT_OPTIONS(.addr = &addr),
-                    &endpoint_protocol, &client, endpoint_connected, &client, NULL), 0);
+                    &endpoint_protocol, &client, endpoint_connected, &client, NULL),
+        0);
     foreign_loop(endpoint_is_answered, &client);
     assert_int_equal(client.connected_code, 0);
     for (uint64_t i = 1; i <= 100; i++) {

@@ -75,12 +75,20 @@ test_classes_of_kernel_codes(void **unused)
         int code;
         rill_error_class class_;
     } rows[] = {
-        { -ECONNRESET, RILL_CLASS_CLOSED }, { -EPIPE, RILL_CLASS_CLOSED },
-        { -ECONNABORTED, RILL_CLASS_CLOSED }, { -ETIMEDOUT, RILL_CLASS_TIMEOUT },
-        { -ENOMEM, RILL_CLASS_LIMIT }, { -EMFILE, RILL_CLASS_LIMIT }, { -ENFILE, RILL_CLASS_LIMIT },
-        { -ENOBUFS, RILL_CLASS_LIMIT }, { -EINVAL, RILL_CLASS_USAGE }, { -EBADF, RILL_CLASS_USAGE },
-        { -EIO, RILL_CLASS_SYSTEM }, { -ECONNREFUSED, RILL_CLASS_SYSTEM },
-        { -ENOENT, RILL_CLASS_SYSTEM }, { RILL_EUSER, RILL_CLASS_USER },
+        { -ECONNRESET, RILL_CLASS_CLOSED },
+        { -EPIPE, RILL_CLASS_CLOSED },
+        { -ECONNABORTED, RILL_CLASS_CLOSED },
+        { -ETIMEDOUT, RILL_CLASS_TIMEOUT },
+        { -ENOMEM, RILL_CLASS_LIMIT },
+        { -EMFILE, RILL_CLASS_LIMIT },
+        { -ENFILE, RILL_CLASS_LIMIT },
+        { -ENOBUFS, RILL_CLASS_LIMIT },
+        { -EINVAL, RILL_CLASS_USAGE },
+        { -EBADF, RILL_CLASS_USAGE },
+        { -EIO, RILL_CLASS_SYSTEM },
+        { -ECONNREFUSED, RILL_CLASS_SYSTEM },
+        { -ENOENT, RILL_CLASS_SYSTEM },
+        { RILL_EUSER, RILL_CLASS_USER },
         { RILL_EUSER - 12345, RILL_CLASS_USER },
     };
 
@@ -125,8 +133,8 @@ static void
 test_version(void **unused)
 {
     (void)unused;
-    assert_int_equal(rill_version(),
-        RILL_VERSION_MAJOR * 10000 + RILL_VERSION_MINOR * 100 + RILL_VERSION_PATCH);
+    assert_int_equal(
+        rill_version(), RILL_VERSION_MAJOR * 10000 + RILL_VERSION_MINOR * 100 + RILL_VERSION_PATCH);
 }
 
 int

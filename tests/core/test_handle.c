@@ -133,7 +133,8 @@ churn(void *arg)
     if (ran < 20000)
         assert_code(rill_call_soon(h.loop, churn, (void *)(uintptr_t)(at + 1), &ring[at % 64]), 0);
     if (ran < 20000 && dice_below(&d, 2) == 0)
-        assert_code(rill_call_soon(h.loop, churn, (void *)(uintptr_t)(at + 7), &ring[at * 5 % 64]), 0);
+        assert_code(
+            rill_call_soon(h.loop, churn, (void *)(uintptr_t)(at + 7), &ring[at * 5 % 64]), 0);
 }
 
 static void

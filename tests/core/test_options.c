@@ -49,7 +49,8 @@ test_wrong_options(void **unused)
     assert_null(loop);
 }
 
-/* Options of a newer program than the library: unknown fields are refused when they say something. */
+/* Options of a newer program than the library: unknown fields are refused when they say something.
+ * */
 static void
 test_newer_options(void **unused)
 {

@@ -124,7 +124,8 @@ test_the_last_error(void **unused)
     assert_non_null(last);
     assert_int_equal(last->code, 0);
     assert_non_null(last->sentence);
-    assert_code(rill_create_server(h.loop, &options, &endpoint_protocol, NULL, NULL), RILL_EADDRESS);
+    assert_code(
+        rill_create_server(h.loop, &options, &endpoint_protocol, NULL, NULL), RILL_EADDRESS);
     expect_last_error(&h, RILL_EADDRESS, "no-address.example");
     assert_int_equal(rill_loop_last_error(h.loop)->native, 0);
     /* A call that works leaves it alone. */
@@ -268,8 +269,9 @@ test_writing_on_after_close_is_reported_once(void **unused)
     harness_catch_reports(&h);
     endpoint_init(&a, &h);
     endpoint_init(&b, &h);
-    assert_code(rill_create_pair(
-                    h.loop, NULL, &endpoint_protocol, &a, &endpoint_protocol, &b, NULL, NULL), 0);
+    assert_code(
+        rill_create_pair(h.loop, NULL, &endpoint_protocol, &a, &endpoint_protocol, &b, NULL, NULL),
+        0);
     harness_settle(&h);
     rill_transport_close(a.t);
     for (int i = 0; i < 20; i++) {
@@ -304,8 +306,9 @@ test_stats(void **unused)
 
     endpoint_init(&a, &h);
     endpoint_init(&b, &h);
-    assert_code(rill_create_pair(
-                    h.loop, NULL, &endpoint_protocol, &a, &endpoint_protocol, &b, NULL, NULL), 0);
+    assert_code(
+        rill_create_pair(h.loop, NULL, &endpoint_protocol, &a, &endpoint_protocol, &b, NULL, NULL),
+        0);
     harness_settle(&h);
     assert_code(rill_call_soon(h.loop, do_nothing, NULL, NULL), 0);
     rill_loop_get_stats(h.loop, &stats);

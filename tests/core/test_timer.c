@@ -185,7 +185,8 @@ test_cancel_pending_timers(void **unused)
 
     (void)unused;
     for (size_t i = 0; i < 1000; i++)
-        assert_code(rill_call_later(h.loop, (rill_ns)(i % 7) * RILL_MS, say, WORD("x"), &ids[i]), 0);
+        assert_code(
+            rill_call_later(h.loop, (rill_ns)(i % 7) * RILL_MS, say, WORD("x"), &ids[i]), 0);
     for (size_t i = 0; i < 1000; i++)
         assert_true(rill_cancel(h.loop, ids[(i * 617) % 1000]));
     for (size_t i = 0; i < 1000; i++)
@@ -273,10 +274,10 @@ tick(void *arg)
     period.calls++;
     period.due += 1 + missed;
     assert_true(now >= period.start + (rill_ns)period.due * period.length);
-    /* Everything that was due when the turn began is in it; the clock of the start was read a moment
-     * before the library's. */
-    assert_true(rill_loop_now(h.loop) <
-        period.start + (rill_ns)(period.due + 1) * period.length + RILL_MS);
+    /* Everything that was due when the turn began is in it; the clock of the start was read a
+     * moment before the library's. */
+    assert_true(
+        rill_loop_now(h.loop) < period.start + (rill_ns)(period.due + 1) * period.length + RILL_MS);
     if (on_driver("sim")) {
         assert_int_equal(missed, 0);
         assert_int_equal(now, period.start + (rill_ns)period.calls * period.length);
@@ -455,7 +456,8 @@ test_canceled_timers_leave_no_memory(void **unused)
         if (i >= 64)
             assert_true(rill_cancel(h.loop, ids[i % 64]));
         assert_code(rill_call_later(
-                        h.loop, RILL_S + (rill_ns)(i % 1000) * RILL_MS, say, NULL, &ids[i % 64]), 0);
+                        h.loop, RILL_S + (rill_ns)(i % 1000) * RILL_MS, say, NULL, &ids[i % 64]),
+            0);
         if (i == 10000)
             after_warming = h.allocator.bytes;
     }
@@ -492,9 +494,9 @@ model_when(void)
 {
     uint32_t kind = dice_below(&random_ops, 10);
 
-    return kind < 6 ? 1 + dice_below(&random_ops, 20)
-        : kind < 8  ? 1 + dice_below(&random_ops, 100000)
-                    : far_away + dice_below(&random_ops, 1000);
+    return kind < 6   ? 1 + dice_below(&random_ops, 20)
+           : kind < 8 ? 1 + dice_below(&random_ops, 100000)
+                      : far_away + dice_below(&random_ops, 1000);
 }
 
 static void
@@ -542,7 +544,7 @@ model_fire(void *arg)
 
     /* Those of the batch that were canceled meanwhile do not fire. */
     while (expected_at < expected_count &&
-        !(expected[expected_at]->due && expected[expected_at]->live))
+           !(expected[expected_at]->due && expected[expected_at]->live))
         expected_at++;
     assert_true(expected_at < expected_count);
     assert_ptr_equal(e, expected[expected_at]);

@@ -1,5 +1,6 @@
 /*
- * Python's asyncio as the other side: its clients against our server, our client against its servers.
+ * Python's asyncio as the other side: its clients against our server, our client against its
+ * servers.
  */
 /* timeout: 120 */
 #include "endpoint.h"
@@ -102,16 +103,16 @@ run_client_unix(const char *mode)
     run_client(mode, "unix", path);
 }
 
-#define CLIENT_TEST(mode)                                                                          \
-    static void test_tcp_##mode(void **unused)                                                     \
-    {                                                                                              \
-        (void)unused;                                                                              \
-        run_client_tcp(#mode);                                                                     \
-    }                                                                                              \
-    static void test_unix_##mode(void **unused)                                                    \
-    {                                                                                              \
-        (void)unused;                                                                              \
-        run_client_unix(#mode);                                                                    \
+#define CLIENT_TEST(mode)                       \
+    static void test_tcp_##mode(void **unused)  \
+    {                                           \
+        (void)unused;                           \
+        run_client_tcp(#mode);                  \
+    }                                           \
+    static void test_unix_##mode(void **unused) \
+    {                                           \
+        (void)unused;                           \
+        run_client_unix(#mode);                 \
     }
 
 CLIENT_TEST(echo)
@@ -124,9 +125,8 @@ CLIENT_TEST(abort)
 static void
 start_server(const char *mode, const char *path)
 {
-    const char *argv[] = {
-        "python3", script("asyncio_server.py"), mode, path != NULL ? "unix" : NULL, path, NULL
-    };
+    const char *argv[] = { "python3", script("asyncio_server.py"), mode,
+        path != NULL ? "unix" : NULL, path, NULL };
     rill_connect_options options = RILL_CONNECT_OPTIONS(.path = path);
     const char *line;
 
@@ -139,7 +139,8 @@ start_server(const char *mode, const char *path)
     }
     endpoint_init(&client, &h);
     assert_code(rill_create_connection_start(h.loop, &options, &endpoint_protocol, &client,
-                    endpoint_connected, &client, NULL), 0);
+                    endpoint_connected, &client, NULL),
+        0);
     harness_until(&h, endpoint_is_answered, &client);
     if (client.connected_code != 0)
         fail_msg("%s", client.connected_sentence);

@@ -155,9 +155,8 @@ send_more(endpoint *e)
 static void
 test_their_echo_server(void **unused)
 {
-    static const char *const argv[] = {
-        "socat", "-d", "-d", "-t", "30", "TCP4-LISTEN:0,bind=127.0.0.1", "EXEC:cat", NULL
-    };
+    static const char *const argv[] = { "socat", "-d", "-d", "-t", "30",
+        "TCP4-LISTEN:0,bind=127.0.0.1", "EXEC:cat", NULL };
     const char *line = "", *at = NULL;
     endpoint client;
 
@@ -168,7 +167,8 @@ test_their_echo_server(void **unused)
     endpoint_init(&client, &h);
     assert_code(rill_create_connection_start(h.loop,
                     &RILL_CONNECT_OPTIONS(.host = "127.0.0.1", .port = atoi(strchr(at, ':') + 1)),
-                    &endpoint_protocol, &client, endpoint_connected, &client, NULL), 0);
+                    &endpoint_protocol, &client, endpoint_connected, &client, NULL),
+        0);
     harness_until(&h, endpoint_is_answered, &client);
     assert_code(client.connected_code, 0);
     sent = 0;

@@ -11,14 +11,14 @@
 
 typedef struct allocator {
     rill_allocator hook;
-    size_t blocks;               /* Alive now. */
-    size_t bytes;                /* Alive now. */
+    size_t blocks; /* Alive now. */
+    size_t bytes;  /* Alive now. */
     size_t bytes_by_tag[RILL_TAG_COUNT];
-    size_t calls;                /* alloc and resize, ever; the unit of fail_at. */
-    size_t refused;              /* Of these, answered with NULL. */
-    size_t fail_at;              /* Number of the call to fail, from 1 on; 0: none. */
-    bool fail_on;                /* Also every later call. */
-    rill_tag fail_tag;           /* Only calls with this tag count; RILL_TAG_COUNT: all. */
+    size_t calls;      /* alloc and resize, ever; the unit of fail_at. */
+    size_t refused;    /* Of these, answered with NULL. */
+    size_t fail_at;    /* Number of the call to fail, from 1 on; 0: none. */
+    bool fail_on;      /* Also every later call. */
+    rill_tag fail_tag; /* Only calls with this tag count; RILL_TAG_COUNT: all. */
 } allocator;
 
 void allocator_init(allocator *a);

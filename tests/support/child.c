@@ -25,7 +25,8 @@ run_in_child(int (*fn)(void *arg), void *arg, int stderr_fd)
         close(stderr_fd);
     setrlimit(RLIMIT_CORE, &no_core);
     signal(SIGABRT, SIG_DFL); /* cmocka catches it. */
-    setenv("CMOCKA_TEST_ABORT", "1", 1); /* A failed assert must not go on with the parent's tests. */
+    setenv(
+        "CMOCKA_TEST_ABORT", "1", 1); /* A failed assert must not go on with the parent's tests. */
     _exit(fn(arg));
 }
 
@@ -42,7 +43,8 @@ collect(int fd, char *text, size_t size)
 
         if (poll(&event, 1, LIMIT_MS) <= 0)
             return false;
-        got = len + 1 < size ? read(fd, text + len, size - len - 1) : read(fd, spill, sizeof(spill));
+        got =
+            len + 1 < size ? read(fd, text + len, size - len - 1) : read(fd, spill, sizeof(spill));
         if (got <= 0)
             return true;
         if (len + 1 < size) {

@@ -7,8 +7,8 @@
 #include <stdbool.h>
 
 typedef struct child_result {
-    int exit_code; /* Or -1. */
-    int signal;    /* That killed it, or 0. */
+    int exit_code;   /* Or -1. */
+    int signal;      /* That killed it, or 0. */
     char text[8192]; /* What it wrote to stderr. */
 } child_result;
 
@@ -20,12 +20,12 @@ void child_run(int (*fn)(void *arg), void *arg, child_result *ret_result);
 void expect_abort(int (*fn)(void *arg), void *arg, const char *words);
 
 /* Leave an honest exit code of a check in a child: 0 when it holds, else a line on stderr and 1. */
-#define CHILD_CHECK(condition)                                                                     \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
-            return 1;                                                                              \
-        }                                                                                          \
+#define CHILD_CHECK(condition)                                              \
+    do {                                                                    \
+        if (!(condition)) {                                                 \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+            return 1;                                                       \
+        }                                                                   \
     } while (0)
 
 #endif

@@ -452,7 +452,8 @@ connect_to(harness *h, const rill_addr *addr, endpoint *e)
     endpoint_init(e, h);
     e->in_call = true;
     assert_code(rill_create_connection_start(
-                    h->loop, &options, &endpoint_protocol, e, endpoint_connected, e, NULL), 0);
+                    h->loop, &options, &endpoint_protocol, e, endpoint_connected, e, NULL),
+        0);
     e->in_call = false;
     harness_until(h, endpoint_is_answered, e);
     if (e->connected_code != 0)
@@ -464,13 +465,14 @@ tcp_pair(harness *h, const rill_transport_options *options, acceptor *a, endpoin
 {
     rill_connect_options connect = RILL_CONNECT_OPTIONS(.transport = options);
     rill_addr addr;
-    rill_server *server = serve(
-        h, &RILL_SERVER_OPTIONS(.host = "127.0.0.1", .transport = options), a, &addr);
+    rill_server *server =
+        serve(h, &RILL_SERVER_OPTIONS(.host = "127.0.0.1", .transport = options), a, &addr);
 
     connect.addr = &addr;
     endpoint_init(client, h);
     assert_code(rill_create_connection_start(h->loop, &connect, &endpoint_protocol, client,
-                    endpoint_connected, client, NULL), 0);
+                    endpoint_connected, client, NULL),
+        0);
     harness_until(h, endpoint_is_answered, client);
     assert_int_equal(client->connected_code, 0);
     harness_until(h, acceptor_has_one, a);

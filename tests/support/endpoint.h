@@ -95,7 +95,8 @@ int endpoint_send_stream(endpoint *e, uint64_t offset, size_t len);
 uint64_t endpoint_fill(endpoint *e);
 
 /* A server on `options` whose connections are the acceptor's; its first address. */
-rill_server *serve(harness *h, const rill_server_options *options, acceptor *a, rill_addr *ret_addr);
+rill_server *
+serve(harness *h, const rill_server_options *options, acceptor *a, rill_addr *ret_addr);
 /* A client of it, connected and made on both sides. */
 void connect_to(harness *h, const rill_addr *addr, endpoint *e);
 /* Both at once: a TCP pair over 127.0.0.1; the server is closed already. */

@@ -180,8 +180,8 @@ run_slices(harness *h, rill_ns length, bool (*until)(void *arg), void *arg)
 }
 
 void
-harness_until_(harness *h, bool (*until)(void *arg), void *arg, const char *what, const char *file,
-    int line)
+harness_until_(
+    harness *h, bool (*until)(void *arg), void *arg, const char *what, const char *file, int line)
 {
     if (run_slices(h, HARNESS_PATIENCE, until, arg))
         return;
@@ -257,7 +257,8 @@ assert_code_(int rc, int code, const char *what, const char *file, int line)
 {
     if (rc == code)
         return;
-    print_error("%s is %s (%d), not %s (%d)\n", what, rill_errname(rc), rc, rill_errname(code), code);
+    print_error(
+        "%s is %s (%d), not %s (%d)\n", what, rill_errname(rc), rc, rill_errname(code), code);
     _fail(file, line);
 }
 

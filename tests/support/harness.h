@@ -32,7 +32,7 @@ typedef struct harness {
     size_t descriptors; /* Open before the loop was made. */
     char log[4096];     /* All lines of the library so far. */
     size_t log_len;
-    bool log_allowed;   /* Set it when warnings are expected. */
+    bool log_allowed; /* Set it when warnings are expected. */
 
     /* The last report of the error handler, after harness_catch_reports. */
     size_t reports;
@@ -60,11 +60,11 @@ void only_on(const char *driver);
 
 void harness_catch_reports(harness *h);
 
-/* Run until `until(arg)`; it is looked at after every turn, and by harness_poke. Fails the test with
- * the file and line after HARNESS_PATIENCE. */
+/* Run until `until(arg)`; it is looked at after every turn, and by harness_poke. Fails the test
+ * with the file and line after HARNESS_PATIENCE. */
 #define harness_until(h, until, arg) harness_until_(h, until, arg, #until, __FILE__, __LINE__)
-void harness_until_(harness *h, bool (*until)(void *arg), void *arg, const char *what,
-    const char *file, int line);
+void harness_until_(
+    harness *h, bool (*until)(void *arg), void *arg, const char *what, const char *file, int line);
 /* As harness_until, but false after `length` instead of a failure. */
 bool harness_within(harness *h, rill_ns length, bool (*until)(void *arg), void *arg);
 /* For callbacks: stop the run in progress if its condition holds now. */
@@ -93,10 +93,10 @@ void assert_contains_(const char *text, const char *words, const char *file, int
 void assert_code_(int rc, int code, const char *what, const char *file, int line);
 
 /* A text as the argument of a callback. */
-#define WORD(text)                                                                                 \
-    ({                                                                                             \
-        static char word_[] = text;                                                                \
-        (void *)word_;                                                                             \
+#define WORD(text)                  \
+    ({                              \
+        static char word_[] = text; \
+        (void *)word_;              \
     })
 
 /* A generator for property tests: seeded from RILL_TEST_SEED or the clock; prints the seed. */

@@ -116,9 +116,10 @@ run_one(void **state)
     char sentence[300] = "";
     harness h;
     pairs p = { .h = &h };
-    rill_conformance_options options = RILL_CONFORMANCE_OPTIONS(.make_pair = make_pair,
-        .end_pair = end_listening_pair, .user = &p, .only = *state, .report = keep_verdict,
-        .report_arg = sentence, .file_data = file_bytes, .file_len = FILE_BYTES, .file_fd = file_fd);
+    rill_conformance_options options =
+        RILL_CONFORMANCE_OPTIONS(.make_pair = make_pair, .end_pair = end_listening_pair, .user = &p,
+            .only = *state, .report = keep_verdict, .report_arg = sentence, .file_data = file_bytes,
+            .file_len = FILE_BYTES, .file_fd = file_fd);
     int failed;
 
     harness_open(&h);

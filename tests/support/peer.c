@@ -80,7 +80,8 @@ peer_connect_start(peer *p, harness *h, const rill_addr *addr)
         p->e.on_eof = sim_eof;
         p->e.on_lost = sim_lost;
         assert_code(rill_create_connection_start(h->loop, &RILL_CONNECT_OPTIONS(.addr = addr),
-                        &endpoint_protocol, &p->e, endpoint_connected, &p->e, NULL), 0);
+                        &endpoint_protocol, &p->e, endpoint_connected, &p->e, NULL),
+            0);
         return;
     }
     p->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

@@ -9,8 +9,8 @@
 
 typedef struct peer {
     harness *h;
-    int fd;     /* The kernel's, or -1. */
-    endpoint e; /* The simulator's. */
+    int fd;              /* The kernel's, or -1. */
+    endpoint e;          /* The simulator's. */
     uint8_t bytes[4096]; /* The first of what came. */
     uint64_t received;
     uint64_t hash;
@@ -28,7 +28,7 @@ void peer_stop_reading(peer *p);
 void peer_read_on(peer *p);
 void peer_shutdown(peer *p); /* Half close. */
 void peer_close(peer *p);    /* Idempotent. */
-void peer_reset(peer *p); /* The other side sees a reset. */
+void peer_reset(peer *p);    /* The other side sees a reset. */
 
 /* Run until so much came in all. */
 void peer_await(peer *p, uint64_t received);

@@ -1,5 +1,6 @@
 /*
- * Other programs as peers: started without a shell, with their output in a pipe, while our loop runs.
+ * Other programs as peers: started without a shell, with their output in a pipe, while our loop
+ * runs.
  */
 #ifndef SUPPORT_PROGRAM_H
 #define SUPPORT_PROGRAM_H
@@ -7,7 +8,7 @@
 #include "harness.h"
 
 typedef struct program {
-    harness *h; /* NULL: no loop runs while it is waited for. */
+    harness *h;   /* NULL: no loop runs while it is waited for. */
     int pid, out; /* out: its stdout and stderr. */
     int in;       /* Its stdin, or -1. */
     char text[4096];

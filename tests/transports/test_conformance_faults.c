@@ -54,7 +54,8 @@ count_failures(const char *name, rill_conformance_verdict verdict, const char *s
     if (verdict != RILL_CONFORMANCE_FAILED)
         return;
     t->failed++;
-    print_error("seed %llu, %s: %s: %s\n", (unsigned long long)t->seed, t->personality, name, sentence);
+    print_error(
+        "seed %llu, %s: %s: %s\n", (unsigned long long)t->seed, t->personality, name, sentence);
 }
 
 static void
@@ -67,7 +68,9 @@ run_world(uint64_t seed, rill_sim_personality personality, const char *only)
     rill_sim *sim;
 
     assert_code(rill_sim_new(&RILL_SIM_OPTIONS(.seed = seed, .profile = RILL_SIM_CALM,
-                                 .personality = personality), &sim), 0);
+                                 .personality = personality),
+                    &sim),
+        0);
     for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
         rill_sim_set_fault(sim, harmless[i].kind, harmless[i].rate);
     harness_open_with(&h, RILL_LOOP_OPTIONS(.driver = "sim", .sim = sim));

@@ -37,8 +37,8 @@ start(const rill_connect_options *options, rill_id *ret_id)
 
     endpoint_init(&client, &h);
     client.in_call = true;
-    rc = rill_create_connection_start(h.loop, options, &endpoint_protocol, &client,
-        endpoint_connected, &client, ret_id);
+    rc = rill_create_connection_start(
+        h.loop, options, &endpoint_protocol, &client, endpoint_connected, &client, ret_id);
     client.in_call = false;
     assert_false(client.connected_called || client.made);
     return rc;
@@ -77,7 +77,8 @@ test_wrong_options(void **unused)
     assert_code(start(&RILL_CONNECT_OPTIONS(.host = "127.0.0.1"), &id), RILL_EINVAL);
     assert_code(start(&RILL_CONNECT_OPTIONS(.host = "127.0.0.1", .port = -1), &id), RILL_EINVAL);
     assert_code(start(&RILL_CONNECT_OPTIONS(.host = "127.0.0.1", .port = 65536), &id), RILL_EINVAL);
-    assert_code(start(&RILL_CONNECT_OPTIONS(.host = "127.0.0.1", .port = 80, .path = "/tmp/x"), &id),
+    assert_code(
+        start(&RILL_CONNECT_OPTIONS(.host = "127.0.0.1", .port = 80, .path = "/tmp/x"), &id),
         RILL_EINVAL);
     assert_code(start(&RILL_CONNECT_OPTIONS(.host = "127.0.0.1", .port = 80, .addr = &addr), &id),
         RILL_EINVAL);
@@ -86,14 +87,18 @@ test_wrong_options(void **unused)
     assert_code(start(&RILL_CONNECT_OPTIONS(.addr = &addr, .timeout = -7), &id), RILL_EINVAL);
     assert_code(start(&RILL_CONNECT_OPTIONS(.addr = &addr, .local_port = 70000), &id), RILL_EINVAL);
     assert_code(start(&RILL_CONNECT_OPTIONS(.addr = &addr, .transport = &low), &id), RILL_EINVAL);
-    assert_code(start(&RILL_CONNECT_OPTIONS(.host = "example.com", .port = 80), &id), RILL_EADDRESS);
+    assert_code(
+        start(&RILL_CONNECT_OPTIONS(.host = "example.com", .port = 80), &id), RILL_EADDRESS);
     expect_last_error(&h, RILL_EADDRESS, "example.com");
-    assert_code(start(&RILL_CONNECT_OPTIONS(.addr = &addr, .local_host = "here"), &id), RILL_EADDRESS);
-    assert_code(start(&RILL_CONNECT_OPTIONS(.host = "::1", .port = 1, .family = RILL_FAMILY_IPV4),
-                    &id), RILL_EADDRESS);
+    assert_code(
+        start(&RILL_CONNECT_OPTIONS(.addr = &addr, .local_host = "here"), &id), RILL_EADDRESS);
+    assert_code(
+        start(&RILL_CONNECT_OPTIONS(.host = "::1", .port = 1, .family = RILL_FAMILY_IPV4), &id),
+        RILL_EADDRESS);
     bad_protocol.size = 1;
     assert_code(rill_create_connection_start(h.loop, &RILL_CONNECT_OPTIONS(.addr = &addr),
-                    &bad_protocol, &client, NULL, NULL, &id), RILL_EINVAL);
+                    &bad_protocol, &client, NULL, NULL, &id),
+        RILL_EINVAL);
     assert_code(rill_create_connection_start(
                     h.loop, &RILL_CONNECT_OPTIONS(.addr = &addr), NULL, &client, NULL, NULL, &id),
         RILL_EINVAL);
@@ -165,14 +170,16 @@ test_without_done(void **unused)
     (void)unused;
     server = serve(&h, &RILL_SERVER_OPTIONS(.host = "127.0.0.1"), &accepted, &addr);
     assert_code(rill_create_connection_start(h.loop, &RILL_CONNECT_OPTIONS(.addr = &addr),
-                    &endpoint_protocol, &client, NULL, NULL, NULL), 0);
+                    &endpoint_protocol, &client, NULL, NULL, NULL),
+        0);
     harness_until(&h, endpoint_is_made, &client);
     end_client();
     end_server(&h, &accepted, server);
     endpoint_init(&client, &h);
     server = nobody(&addr);
     assert_code(rill_create_connection_start(h.loop, &RILL_CONNECT_OPTIONS(.addr = &addr),
-                    &endpoint_protocol, &client, NULL, NULL, NULL), 0);
+                    &endpoint_protocol, &client, NULL, NULL, NULL),
+        0);
     harness_run_for(&h, 20 * RILL_MS);
     assert_false(client.made);
     end_server(&h, &accepted, server);
@@ -209,7 +216,8 @@ test_localhost(void **unused)
 
         server = serve(&h, &RILL_SERVER_OPTIONS(.host = hosts[i]), &accepted, &addr);
         assert_code(
-            start(&RILL_CONNECT_OPTIONS(.host = "localhost", .port = rill_addr_port(&addr)), NULL), 0);
+            start(&RILL_CONNECT_OPTIONS(.host = "localhost", .port = rill_addr_port(&addr)), NULL),
+            0);
         harness_until(&h, endpoint_is_answered, &client);
         assert_code(client.connected_code, 0);
         assert_int_equal(client.made, 1);
@@ -226,8 +234,8 @@ test_localhost_names_every_address_tried(void **unused)
     rill_addr addr;
 
     (void)unused;
-    server = serve(
-        &h, &RILL_SERVER_OPTIONS(.host = "localhost", .start_paused = 1), &accepted, &addr);
+    server =
+        serve(&h, &RILL_SERVER_OPTIONS(.host = "localhost", .start_paused = 1), &accepted, &addr);
     assert_code(
         start(&RILL_CONNECT_OPTIONS(.host = "localhost", .port = rill_addr_port(&addr)), NULL), 0);
     harness_until(&h, endpoint_is_answered, &client);
@@ -239,7 +247,9 @@ test_localhost_names_every_address_tried(void **unused)
     assert_contains(client.connected_sentence, words);
 
     assert_code(start(&RILL_CONNECT_OPTIONS(.host = "localhost", .port = rill_addr_port(&addr),
-                          .family = RILL_FAMILY_IPV4), NULL), 0);
+                          .family = RILL_FAMILY_IPV4),
+                    NULL),
+        0);
     harness_until(&h, endpoint_is_answered, &client);
     assert_null(strstr(client.connected_sentence, "::1"));
     end_server(&h, &accepted, server);
@@ -264,7 +274,9 @@ test_local_address(void **unused)
 
     /* asyncio, appendix B 39: in use; the sentence names the local address. */
     assert_code(start(&RILL_CONNECT_OPTIONS(.addr = &addr, .local_host = "127.0.0.1",
-                          .local_port = rill_addr_port(&addr)), NULL), 0);
+                          .local_port = rill_addr_port(&addr)),
+                    NULL),
+        0);
     harness_until(&h, endpoint_is_answered, &client);
     assert_code(client.connected_code, -EADDRINUSE);
     snprintf(text, sizeof(text), "127.0.0.1:%d", rill_addr_port(&addr));
@@ -429,25 +441,32 @@ test_the_hook(void **unused)
 
     (void)unused;
     hook_calls = 0;
-    server = serve(&h, &RILL_SERVER_OPTIONS(.host = "127.0.0.1", .socket_hook = hook,
-                           .socket_hook_arg = &answer), &accepted, &addr);
+    server = serve(&h,
+        &RILL_SERVER_OPTIONS(.host = "127.0.0.1", .socket_hook = hook, .socket_hook_arg = &answer),
+        &accepted, &addr);
     assert_int_equal(hook_calls, 1);
-    assert_code(start(&RILL_CONNECT_OPTIONS(
-                          .addr = &addr, .socket_hook = hook, .socket_hook_arg = &answer), NULL), 0);
+    assert_code(
+        start(&RILL_CONNECT_OPTIONS(.addr = &addr, .socket_hook = hook, .socket_hook_arg = &answer),
+            NULL),
+        0);
     harness_until(&h, endpoint_is_answered, &client);
     assert_int_equal(hook_calls, 2);
     assert_true(on_driver("sim") ? hook_fd == -1 : hook_fd >= 0);
     end_client();
     answer = RILL_EUSER - 3;
-    assert_code(start(&RILL_CONNECT_OPTIONS(
-                          .addr = &addr, .socket_hook = hook, .socket_hook_arg = &answer), NULL), 0);
+    assert_code(
+        start(&RILL_CONNECT_OPTIONS(.addr = &addr, .socket_hook = hook, .socket_hook_arg = &answer),
+            NULL),
+        0);
     harness_until(&h, endpoint_is_answered, &client);
     assert_code(client.connected_code, RILL_EUSER - 3);
     end_server(&h, &accepted, server);
     answer = -EPERM;
-    assert_code(rill_create_server(h.loop, &RILL_SERVER_OPTIONS(.host = "127.0.0.1",
-                    .socket_hook = hook, .socket_hook_arg = &answer), &acceptor_protocol, &accepted,
-                    NULL), -EPERM);
+    assert_code(rill_create_server(h.loop,
+                    &RILL_SERVER_OPTIONS(.host = "127.0.0.1", .socket_hook = hook,
+                        .socket_hook_arg = &answer),
+                    &acceptor_protocol, &accepted, NULL),
+        -EPERM);
 }
 
 static void
@@ -499,7 +518,8 @@ test_many_connects(void **unused)
     for (size_t i = 0; i < 50; i++) {
         endpoint_init(&many[i], &h);
         assert_code(rill_create_connection_start(h.loop, &RILL_CONNECT_OPTIONS(.addr = &addr),
-                        &endpoint_protocol, &many[i], endpoint_connected, &many[i], NULL), 0);
+                        &endpoint_protocol, &many[i], endpoint_connected, &many[i], NULL),
+            0);
     }
     for (size_t i = 0; i < 50; i++) {
         harness_until(&h, endpoint_is_answered, &many[i]);

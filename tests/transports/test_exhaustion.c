@@ -1,6 +1,6 @@
 /*
- * A server without descriptors or memory: it does not spin, tells it once an episode, and serves who
- * waited within a second of relief.
+ * A server without descriptors or memory: it does not spin, tells it once an episode, and serves
+ * who waited within a second of relief.
  */
 /* drivers: epoll */
 #include "peer.h"
@@ -180,7 +180,8 @@ test_connect_without_descriptors(void **unused)
     endpoint_init(&client, &h);
     take_all_descriptors();
     assert_code(rill_create_connection_start(h.loop, &RILL_CONNECT_OPTIONS(.addr = &addr),
-                    &endpoint_protocol, &client, endpoint_connected, &client, NULL), 0);
+                    &endpoint_protocol, &client, endpoint_connected, &client, NULL),
+        0);
     harness_until(&h, endpoint_is_answered, &client);
     assert_code(client.connected_code, -EMFILE);
     assert_contains(client.connected_sentence, "127.0.0.1");
@@ -204,7 +205,8 @@ test_listen_without_descriptors(void **unused)
         tight.rlim_cur = (rlim_t)top + spare;
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
         assert_code(rill_create_server(h.loop, &RILL_SERVER_OPTIONS(.hosts = hosts),
-                        &acceptor_protocol, &accepted, &none), -EMFILE);
+                        &acceptor_protocol, &accepted, &none),
+            -EMFILE);
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &plenty), 0);
         assert_null(none);
         assert_int_equal(descriptor_count(), descriptors);

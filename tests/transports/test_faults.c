@@ -1,6 +1,7 @@
 /*
- * What the simulated kernel can do that a real one seldom does: errors of accept, one after another;
- * exhaustion of every kind; short writes in every pattern; deadlines exact to the nanosecond.
+ * What the simulated kernel can do that a real one seldom does: errors of accept, one after
+ * another; exhaustion of every kind; short writes in every pattern; deadlines exact to the
+ * nanosecond.
  */
 /* drivers: sim */
 /* timeout: 120 */
@@ -64,9 +65,11 @@ test_errors_of_single_connections(void **unused)
         endpoint_init(&unlucky, &h);
         endpoint_init(&client, &h);
         assert_code(rill_create_connection_start(h.loop, &RILL_CONNECT_OPTIONS(.addr = &addr),
-                        &endpoint_protocol, &unlucky, endpoint_connected, &unlucky, NULL), 0);
+                        &endpoint_protocol, &unlucky, endpoint_connected, &unlucky, NULL),
+            0);
         assert_code(rill_create_connection_start(h.loop, &RILL_CONNECT_OPTIONS(.addr = &addr),
-                        &endpoint_protocol, &client, endpoint_connected, &client, NULL), 0);
+                        &endpoint_protocol, &client, endpoint_connected, &client, NULL),
+            0);
         acceptor_await(&accepted, 1);
         assert_int_equal(rill_sim_fault_count(sim, kinds[i]), 1);
         assert_true(rill_loop_time(h.loop) - begin < RILL_MS); /* No rest for these. */
@@ -168,8 +171,8 @@ test_every_short_write(void **unused)
     for (size_t at_once = 1; at_once <= 12; at_once++) {
         endpoint client;
 
-        open_world(RILL_SIM_OPTIONS(
-            .seed = at_once, .send_bytes_max = at_once, .recv_bytes_max = 13 - at_once));
+        open_world(RILL_SIM_OPTIONS(.seed = at_once, .send_bytes_max = at_once,
+            .recv_bytes_max = 13 - at_once));
         rill_sim_set_fault(sim, RILL_SIM_FAULT_SEND_AGAIN, 300000);
         rill_sim_set_fault(sim, RILL_SIM_FAULT_RECV_AGAIN, 300000);
         rill_sim_set_fault(sim, RILL_SIM_FAULT_SPURIOUS_READ, 300000);
@@ -203,7 +206,8 @@ test_a_timeout_is_exact(void **unused)
     begin = rill_loop_time(h.loop);
     assert_code(rill_create_connection_start(h.loop,
                     &RILL_CONNECT_OPTIONS(.host = "10.9.9.9", .port = 80, .timeout = 1234567891),
-                    &endpoint_protocol, &client, endpoint_connected, &client, NULL), 0);
+                    &endpoint_protocol, &client, endpoint_connected, &client, NULL),
+        0);
     harness_until(&h, endpoint_is_answered, &client);
     assert_code(client.connected_code, RILL_ETIMEDOUT);
     assert_int_equal(rill_loop_now(h.loop) - begin, 1234567891);
@@ -223,9 +227,10 @@ test_a_default_timeout(void **unused)
     assert_code(rill_sim_partition(sim, "local", "far", true), 0);
     endpoint_init(&client, &h);
     begin = rill_loop_time(h.loop);
-    assert_code(rill_create_connection_start(h.loop,
-                    &RILL_CONNECT_OPTIONS(.host = "10.9.9.9", .port = 80), &endpoint_protocol,
-                    &client, endpoint_connected, &client, NULL), 0);
+    assert_code(
+        rill_create_connection_start(h.loop, &RILL_CONNECT_OPTIONS(.host = "10.9.9.9", .port = 80),
+            &endpoint_protocol, &client, endpoint_connected, &client, NULL),
+        0);
     harness_run_for(&h, 29 * RILL_S);
     assert_false(client.connected_called);
     harness_until(&h, endpoint_is_answered, &client);

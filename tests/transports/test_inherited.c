@@ -1,6 +1,6 @@
 /*
- * Descriptors from elsewhere: listening and bound sockets for servers, connected ones for transports,
- * and everything that is neither.
+ * Descriptors from elsewhere: listening and bound sockets for servers, connected ones for
+ * transports, and everything that is neither.
  */
 /* drivers: epoll */
 #include "pairs.h"
@@ -98,7 +98,8 @@ refuses_fd(int fd)
 static void
 test_no_listening_descriptors(void **unused)
 {
-    int ends[2], udp = socket(AF_INET, SOCK_DGRAM, 0), good = bound_socket("127.0.0.1", true), both[2];
+    int ends[2], udp = socket(AF_INET, SOCK_DGRAM, 0), good = bound_socket("127.0.0.1", true),
+                 both[2];
     int file = open("/dev/null", O_RDONLY);
 
     (void)unused;
@@ -153,7 +154,8 @@ test_connected_descriptors(void **unused)
     assert_code(rill_connect_accepted_socket(h.loop, ends[0], NULL, &endpoint_protocol, &a, &t), 0);
     a.in_call = false;
     assert_non_null(t);
-    assert_code(rill_connect_accepted_socket(h.loop, ends[1], NULL, &endpoint_protocol, &b, NULL), 0);
+    assert_code(
+        rill_connect_accepted_socket(h.loop, ends[1], NULL, &endpoint_protocol, &b, NULL), 0);
     harness_until(&h, endpoint_is_made, &b);
     assert_ptr_equal(a.t, t);
     assert_int_equal(rill_transport_fd(t), ends[0]);
@@ -165,8 +167,8 @@ test_connected_descriptors(void **unused)
     assert_code(rill_transport_get_option(t, RILL_OPTION_NODELAY, &value), 0);
     assert_int_equal(value, 1);
     /* Owned by a transport: not a second time. */
-    assert_code(rill_connect_accepted_socket(h.loop, ends[0], NULL, &endpoint_protocol, &b, NULL),
-        -EEXIST);
+    assert_code(
+        rill_connect_accepted_socket(h.loop, ends[0], NULL, &endpoint_protocol, &b, NULL), -EEXIST);
     assert_int_equal(rill_transport_write(t, "hello", 5), 1);
     endpoint_await(&b, 5);
     rill_transport_close(t);
@@ -187,7 +189,8 @@ test_bytes_are_waiting(void **unused)
     assert_int_equal(send(ends[1], "waiting", 7, 0), 7);
     assert_int_equal(close(ends[1]), 0);
     endpoint_init(&e, &h);
-    assert_code(rill_connect_accepted_socket(h.loop, ends[0], NULL, &endpoint_protocol, &e, NULL), 0);
+    assert_code(
+        rill_connect_accepted_socket(h.loop, ends[0], NULL, &endpoint_protocol, &e, NULL), 0);
     harness_until(&h, endpoint_is_lost, &e);
     assert_string_equal(e.tape, "made data(7) eof lost(RILL_EOF)");
 }

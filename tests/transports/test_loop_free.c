@@ -73,10 +73,11 @@ test_drains_are_answered(void **unused)
     answered = 0;
     rill_transport_pause_reading(accepted.ends[0].t);
     (void)endpoint_fill(&clients[0]);
-    assert_code(rill_transport_drain_start(
-                    clients[0].t, 0, RILL_NEVER, count_answer, &clients[0], NULL), 0);
-    assert_code(rill_transport_drain_start(
-                    clients[0].t, 5, RILL_S, count_answer, &clients[0], NULL), 0);
+    assert_code(
+        rill_transport_drain_start(clients[0].t, 0, RILL_NEVER, count_answer, &clients[0], NULL),
+        0);
+    assert_code(
+        rill_transport_drain_start(clients[0].t, 5, RILL_S, count_answer, &clients[0], NULL), 0);
     (void)rill_loop_free(h.loop);
     assert_int_equal(answered, 2);
     assert_true(clients[0].lost);
@@ -110,8 +111,8 @@ test_a_draining_server(void **unused)
     (void)unused;
     harness_open(&h);
     closed_calls = 0;
-    server = serve(&h, &RILL_SERVER_OPTIONS(.host = "127.0.0.1", .closed = count_closed), &accepted,
-        &addr);
+    server = serve(
+        &h, &RILL_SERVER_OPTIONS(.host = "127.0.0.1", .closed = count_closed), &accepted, &addr);
     connect_to(&h, &addr, &clients[0]);
     acceptor_await(&accepted, 1);
     assert_code(rill_server_drain_start(server, 3600 * RILL_S, note_drained, &aborted), 0);
@@ -144,11 +145,11 @@ restart_in_lost(endpoint *e)
     assert_true(rc == 0 || rc == RILL_ECLOSED);
     rc = rill_call_later(e->h->loop, 0, late, NULL, NULL);
     assert_true(rc == 0 || rc == RILL_ECLOSED);
-    rc = rill_create_connection_start(e->h->loop, &RILL_CONNECT_OPTIONS(.addr = &addr),
-        &endpoint_protocol, e, NULL, NULL, NULL);
+    rc = rill_create_connection_start(
+        e->h->loop, &RILL_CONNECT_OPTIONS(.addr = &addr), &endpoint_protocol, e, NULL, NULL, NULL);
     assert_true(rc == 0 || rc == RILL_ECLOSED);
-    rc = rill_create_server(e->h->loop, &RILL_SERVER_OPTIONS(.host = "127.0.0.1"),
-        &endpoint_protocol, e, NULL);
+    rc = rill_create_server(
+        e->h->loop, &RILL_SERVER_OPTIONS(.host = "127.0.0.1"), &endpoint_protocol, e, NULL);
     assert_true(rc == 0 || rc == RILL_ECLOSED);
     assert_code(rill_transport_write(e->t, "x", 1), RILL_ECLOSED);
 }
@@ -163,7 +164,8 @@ test_starting_things_at_the_end(void **unused)
     accepted.ends[1].on_lost = restart_in_lost;
     (void)rill_loop_free(h.loop);
     assert_int_equal(late_calls, 0);
-    assert_true(clients[0].lost && clients[1].lost && accepted.ends[0].lost && accepted.ends[1].lost);
+    assert_true(
+        clients[0].lost && clients[1].lost && accepted.ends[0].lost && accepted.ends[1].lost);
     allocator_check_empty(&h.allocator);
     assert_int_equal(descriptor_count(), h.descriptors);
 }
@@ -207,9 +209,11 @@ test_freed_before_the_first_turn(void **unused)
     endpoint_init(&b, &h);
     endpoint_init(&c, &h);
     assert_code(rill_create_connection_start(h.loop, &RILL_CONNECT_OPTIONS(.addr = &addr),
-                    &endpoint_protocol, &a, endpoint_connected, &a, NULL), 0);
-    assert_code(rill_create_pair(
-                    h.loop, NULL, &endpoint_protocol, &b, &endpoint_protocol, &c, NULL, NULL), 0);
+                    &endpoint_protocol, &a, endpoint_connected, &a, NULL),
+        0);
+    assert_code(
+        rill_create_pair(h.loop, NULL, &endpoint_protocol, &b, &endpoint_protocol, &c, NULL, NULL),
+        0);
     (void)rill_loop_free(h.loop);
     assert_true(a.connected_called);
     assert_code(a.connected_code, RILL_ELOOPFREED);

@@ -117,8 +117,8 @@ client_is_through(void *arg)
 static bool
 run_traffic(const rill_addr *addr)
 {
-    rill_transport_options options = RILL_TRANSPORT_OPTIONS(
-        .write_high = 20000, .send_buffer = 16384, .idle_timeout = 60 * RILL_S);
+    rill_transport_options options = RILL_TRANSPORT_OPTIONS(.write_high = 20000,
+        .send_buffer = 16384, .idle_timeout = 60 * RILL_S);
     rill_id id;
     int rc;
 
@@ -255,8 +255,8 @@ create(int which, rill_transport **ret_t)
         return rill_create_connection_start(h.loop, &RILL_CONNECT_OPTIONS(.addr = &addr),
             &endpoint_protocol, &client, NULL, NULL, NULL);
     case 6:
-        return rill_create_pair(h.loop, NULL, &endpoint_protocol, &client, &endpoint_protocol,
-            &bystander, ret_t, NULL);
+        return rill_create_pair(
+            h.loop, NULL, &endpoint_protocol, &client, &endpoint_protocol, &bystander, ret_t, NULL);
     case 7:
         return rill_create_pair(h.loop, NULL, &acceptor_protocol, &accepted, &acceptor_protocol,
             &accepted, ret_t, NULL);

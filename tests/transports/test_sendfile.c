@@ -39,8 +39,8 @@ setup(void **unused)
     (void)unused;
     memset(&done, 0, sizeof(done));
     harness_open(&h);
-    server = serve(&h, &RILL_SERVER_OPTIONS(.host = "127.0.0.1", .transport = &options), &accepted,
-        &addr);
+    server = serve(
+        &h, &RILL_SERVER_OPTIONS(.host = "127.0.0.1", .transport = &options), &accepted, &addr);
     return 0;
 }
 
@@ -175,8 +175,8 @@ test_no_file(void **unused)
     assert_code(start(e, dir, 0, 0, true, NULL), RILL_EINVAL);
     assert_true(start(e, -1, 0, 0, true, NULL) < 0);
     assert_true(start(e, 9999, 0, 0, true, NULL) < 0);
-    assert_code(rill_transport_sendfile_start(e->t, file_fd, 0, 0, true, NULL, NULL, NULL),
-        RILL_EINVAL);
+    assert_code(
+        rill_transport_sendfile_start(e->t, file_fd, 0, 0, true, NULL, NULL, NULL), RILL_EINVAL);
     assert_int_equal(rill_transport_write(e->t, "still usable", 12), 1);
     peer_await(&p, 12);
     assert_int_equal(done.calls, 0);
@@ -356,8 +356,9 @@ test_the_fallback(void **unused)
     (void)unused;
     endpoint_init(&a, &h);
     endpoint_init(&b, &h);
-    assert_code(rill_create_pair(
-                    h.loop, NULL, &endpoint_protocol, &a, &endpoint_protocol, &b, NULL, NULL), 0);
+    assert_code(
+        rill_create_pair(h.loop, NULL, &endpoint_protocol, &a, &endpoint_protocol, &b, NULL, NULL),
+        0);
     harness_until(&h, endpoint_is_made, &b);
     assert_code(start(&a, file_fd, 0, 0, false, NULL), RILL_ENOSENDFILE);
     assert_int_equal(done.calls, 0);
@@ -381,8 +382,9 @@ test_the_fallback_is_bounded(void **unused)
     (void)unused;
     endpoint_init(&a, &h);
     endpoint_init(&b, &h);
-    assert_code(rill_create_pair(
-                    h.loop, NULL, &endpoint_protocol, &a, &endpoint_protocol, &b, NULL, NULL), 0);
+    assert_code(
+        rill_create_pair(h.loop, NULL, &endpoint_protocol, &a, &endpoint_protocol, &b, NULL, NULL),
+        0);
     harness_until(&h, endpoint_is_made, &b);
     rill_transport_pause_reading(b.t);
     assert_code(start(&a, file_fd, 0, 0, true, NULL), 0);

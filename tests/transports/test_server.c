@@ -32,8 +32,7 @@ refused(rill_server_options options, int code)
     size_t descriptors = descriptor_count();
     size_t blocks = h.allocator.blocks;
 
-    assert_code(
-        rill_create_server(h.loop, &options, &acceptor_protocol, &accepted, &server), code);
+    assert_code(rill_create_server(h.loop, &options, &acceptor_protocol, &accepted, &server), code);
     assert_ptr_equal(server, &h);
     assert_int_equal(descriptor_count(), descriptors);
     assert_int_equal(h.allocator.blocks, blocks);
@@ -79,8 +78,9 @@ test_wrong_options(void **unused)
         RILL_EINVAL);
     assert_code(rill_create_server(h.loop, NULL, &acceptor_protocol, NULL, NULL), RILL_EINVAL);
     bad_protocol.size = 0;
-    assert_code(rill_create_server(h.loop, &RILL_SERVER_OPTIONS(.host = "::1"), &bad_protocol, NULL,
-                    NULL), RILL_EINVAL);
+    assert_code(
+        rill_create_server(h.loop, &RILL_SERVER_OPTIONS(.host = "::1"), &bad_protocol, NULL, NULL),
+        RILL_EINVAL);
 }
 
 static int
@@ -131,7 +131,8 @@ test_one_address(void **unused)
 static void
 test_several_hosts(void **unused)
 {
-    static const char *const hosts[] = { "127.0.0.2", "::1", "127.0.0.1", "127.0.0.2", "0:0::1", NULL };
+    static const char *const hosts[] = { "127.0.0.2", "::1", "127.0.0.1", "127.0.0.2", "0:0::1",
+        NULL };
     rill_server *server = serve(&h, &RILL_SERVER_OPTIONS(.hosts = hosts), &accepted, NULL);
     int port = port_of(server, 0);
     char text[200], want[200];
@@ -191,8 +192,8 @@ test_all_interfaces_are_two_sockets(void **unused)
 static void
 test_one_family_only(void **unused)
 {
-    rill_server *server = serve(
-        &h, &RILL_SERVER_OPTIONS(.host = "*", .family = RILL_FAMILY_IPV6), &accepted, NULL);
+    rill_server *server =
+        serve(&h, &RILL_SERVER_OPTIONS(.host = "*", .family = RILL_FAMILY_IPV6), &accepted, NULL);
 
     (void)unused;
     assert_int_equal(rill_server_socket_count(server), 1);
@@ -209,8 +210,8 @@ test_one_family_only(void **unused)
 static void
 test_dual_stack(void **unused)
 {
-    rill_server *server = serve(
-        &h, &RILL_SERVER_OPTIONS(.host = "::", .dual_stack = 1), &accepted, NULL);
+    rill_server *server =
+        serve(&h, &RILL_SERVER_OPTIONS(.host = "::", .dual_stack = 1), &accepted, NULL);
 
     (void)unused;
     assert_int_equal(rill_server_socket_count(server), 1);
@@ -219,7 +220,8 @@ test_dual_stack(void **unused)
     end_server(&h, &accepted, server);
 }
 
-/* asyncio, appendix B 45: every socket that was opened is closed, and the sentence names the one. */
+/* asyncio, appendix B 45: every socket that was opened is closed, and the sentence names the one.
+ * */
 static void
 test_address_in_use(void **unused)
 {
@@ -253,7 +255,8 @@ test_reuse_port_shares(void **unused)
     (void)unused;
     one = serve(&h, &RILL_SERVER_OPTIONS(.host = "127.0.0.1", .reuse_port = 1), &accepted, &addr);
     assert_code(rill_create_server(h.loop, &RILL_SERVER_OPTIONS(.addr = &addr, .reuse_port = 1),
-                    &acceptor_protocol, &accepted, &two), 0);
+                    &acceptor_protocol, &accepted, &two),
+        0);
     serves(&h, &accepted, "127.0.0.1", rill_addr_port(&addr));
     rill_server_close(two);
     harness_settle(&h);
@@ -264,8 +267,8 @@ test_reuse_port_shares(void **unused)
 static void
 test_start_paused(void **unused)
 {
-    rill_server *server = serve(
-        &h, &RILL_SERVER_OPTIONS(.host = "127.0.0.1", .start_paused = 1), &accepted, NULL);
+    rill_server *server =
+        serve(&h, &RILL_SERVER_OPTIONS(.host = "127.0.0.1", .start_paused = 1), &accepted, NULL);
     int port = port_of(server, 0);
 
     (void)unused;

@@ -40,8 +40,9 @@ test_close_keeps_connections(void **unused)
     rill_addr addr;
 
     (void)unused;
-    server = serve(&h, &RILL_SERVER_OPTIONS(.host = "127.0.0.1", .closed = set_gone,
-                           .closed_arg = &gone), &accepted, &addr);
+    server = serve(&h,
+        &RILL_SERVER_OPTIONS(.host = "127.0.0.1", .closed = set_gone, .closed_arg = &gone),
+        &accepted, &addr);
     accepted.like.echo = true;
     peer_connect(&p, &h, &addr);
     acceptor_await(&accepted, 1);
@@ -65,8 +66,9 @@ test_closed_without_connections(void **unused)
     bool gone = false;
 
     (void)unused;
-    server = serve(&h, &RILL_SERVER_OPTIONS(.host = "127.0.0.1", .closed = set_gone,
-                           .closed_arg = &gone), &accepted, NULL);
+    server = serve(&h,
+        &RILL_SERVER_OPTIONS(.host = "127.0.0.1", .closed = set_gone, .closed_arg = &gone),
+        &accepted, NULL);
     harness_settle(&h);
     assert_false(gone);
     rill_server_close(server);
@@ -217,8 +219,9 @@ serve_to_drain(size_t connections, peer *peers)
 
     memset(&drained, 0, sizeof(drained));
     server_gone = false;
-    server = serve(&h, &RILL_SERVER_OPTIONS(.host = "127.0.0.1", .closed = set_gone,
-                           .closed_arg = &server_gone), &accepted, &addr);
+    server = serve(&h,
+        &RILL_SERVER_OPTIONS(.host = "127.0.0.1", .closed = set_gone, .closed_arg = &server_gone),
+        &accepted, &addr);
     for (size_t i = 0; i < connections; i++)
         peer_connect(&peers[i], &h, &addr);
     acceptor_await(&accepted, connections);
@@ -389,8 +392,8 @@ test_backlog_and_batches(void **unused)
     serves(&h, &accepted, "127.0.0.1", rill_addr_port(&addr));
     end_server(&h, &accepted, server);
 
-    server = serve(&h, &RILL_SERVER_OPTIONS(.host = "127.0.0.1", .accepts_per_turn = 3), &accepted,
-        &addr);
+    server = serve(
+        &h, &RILL_SERVER_OPTIONS(.host = "127.0.0.1", .accepts_per_turn = 3), &accepted, &addr);
     for (size_t i = 0; i < 40; i++)
         peer_connect_start(&peers[i], &h, &addr);
     acceptor_await(&accepted, 40);
@@ -412,8 +415,8 @@ test_accepts_per_turn(void **unused)
 
     (void)unused;
     only_on("epoll");
-    server = serve(&h, &RILL_SERVER_OPTIONS(.host = "127.0.0.1", .accepts_per_turn = 3), &accepted,
-        &addr);
+    server = serve(
+        &h, &RILL_SERVER_OPTIONS(.host = "127.0.0.1", .accepts_per_turn = 3), &accepted, &addr);
     for (size_t i = 0; i < 10; i++) {
         peer_connect_start(&peers[i], &h, &addr);
         assert_true(peer_is_connected(&peers[i]));

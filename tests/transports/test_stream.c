@@ -357,7 +357,8 @@ test_idle_connections_are_closed(void **unused)
     endpoint client;
 
     (void)unused;
-    strict = serve(&h, &RILL_SERVER_OPTIONS(.host = "127.0.0.1", .transport = &options), &idle, &where);
+    strict =
+        serve(&h, &RILL_SERVER_OPTIONS(.host = "127.0.0.1", .transport = &options), &idle, &where);
     connect_to(&h, &where, &client);
     acceptor_await(&idle, 1);
     harness_until(&h, endpoint_is_lost, &idle.ends[0]);

@@ -1,6 +1,6 @@
 /*
- * A transport kind of one's own, every step of it by hand: what the base does for it, what it refuses,
- * and which breaches of the grammar it ends the process for.
+ * A transport kind of one's own, every step of it by hand: what the base does for it, what it
+ * refuses, and which breaches of the grammar it ends the process for.
  */
 #include "child.h"
 #include "endpoint.h"
@@ -124,8 +124,9 @@ made_soon(void *arg)
 static void
 make(const rill_transport_options *options)
 {
-    assert_code(rill_transport_new(h.loop, &manual_ops, options, &endpoint_protocol, &e,
-                    RILL_SITE("manual"), &t), 0);
+    assert_code(rill_transport_new(
+                    h.loop, &manual_ops, options, &endpoint_protocol, &e, RILL_SITE("manual"), &t),
+        0);
     m = rill_transport_impl(t);
     assert_int_equal(m->first, 0);
     assert_int_equal((uintptr_t)m % 16, 0);
@@ -199,10 +200,11 @@ test_wrong_tables(void **unused)
     rill_transport *none = NULL;
 
     (void)unused;
-#define REFUSED(field)                                                                             \
-    ops = manual_ops;                                                                              \
-    ops.field = 0;                                                                                 \
-    assert_code(rill_transport_new(h.loop, &ops, NULL, &endpoint_protocol, &e, "x", &none), RILL_EINVAL)
+#define REFUSED(field) \
+    ops = manual_ops;  \
+    ops.field = 0;     \
+    assert_code(       \
+        rill_transport_new(h.loop, &ops, NULL, &endpoint_protocol, &e, "x", &none), RILL_EINVAL)
     REFUSED(size);
     REFUSED(write);
     REFUSED(close);
@@ -210,14 +212,15 @@ test_wrong_tables(void **unused)
     REFUSED(pause_reading);
     REFUSED(resume_reading);
 #undef REFUSED
-    assert_code(rill_transport_new(h.loop, NULL, NULL, &endpoint_protocol, &e, "x", &none), RILL_EINVAL);
+    assert_code(
+        rill_transport_new(h.loop, NULL, NULL, &endpoint_protocol, &e, "x", &none), RILL_EINVAL);
     assert_code(rill_transport_new(h.loop, &manual_ops, NULL, NULL, &e, "x", &none), RILL_EINVAL);
     assert_code(rill_transport_new(h.loop, &manual_ops, &bad, &endpoint_protocol, &e, "x", &none),
         RILL_EINVAL);
     assert_null(none);
     allocator_fail(&h.allocator, 1, true);
-    assert_code(rill_transport_new(h.loop, &manual_ops, NULL, &endpoint_protocol, &e, "x", &none),
-        -ENOMEM);
+    assert_code(
+        rill_transport_new(h.loop, &manual_ops, NULL, &endpoint_protocol, &e, "x", &none), -ENOMEM);
     allocator_heal(&h.allocator);
     assert_null(none);
 }
@@ -397,8 +400,8 @@ three_bytes(rill_transport *transport, void *self, size_t hint, void **ret_buf)
 static void
 test_a_pause_in_the_middle(void **unused)
 {
-    static const rill_protocol small = RILL_PROTOCOL(.get_buffer = three_bytes,
-        .buffer_updated = pause_at_three);
+    static const rill_protocol small =
+        RILL_PROTOCOL(.get_buffer = three_bytes, .buffer_updated = pause_at_three);
     size_t sum = 0;
 
     (void)unused;

@@ -93,8 +93,7 @@ refused(const rill_server_options *options, int code)
     size_t descriptors = descriptor_count();
     rill_server *server = NULL;
 
-    assert_code(
-        rill_create_server(h.loop, options, &acceptor_protocol, &accepted, &server), code);
+    assert_code(rill_create_server(h.loop, options, &acceptor_protocol, &accepted, &server), code);
     assert_null(server);
     assert_int_equal(descriptor_count(), descriptors);
     assert_code(rill_loop_last_error(h.loop)->code, code);
@@ -193,7 +192,8 @@ test_only_our_own_path_is_removed(void **unused)
     assert_int_equal(rename(path, aside), 0);
     second = NULL;
     assert_code(rill_create_server(h.loop, &RILL_SERVER_OPTIONS(.path = path), &acceptor_protocol,
-                    &accepted, &second), 0);
+                    &accepted, &second),
+        0);
     rill_server_close(server);
     harness_settle(&h);
     assert_true(is_socket(path));
@@ -220,8 +220,8 @@ static void
 test_keep_path(void **unused)
 {
     const char *path = scratch_path("kept");
-    rill_server *server = serve(
-        &h, &RILL_SERVER_OPTIONS(.path = path, .keep_path = 1), &accepted, NULL);
+    rill_server *server =
+        serve(&h, &RILL_SERVER_OPTIONS(.path = path, .keep_path = 1), &accepted, NULL);
 
     (void)unused;
     rill_server_close(server);
@@ -248,8 +248,8 @@ test_mode(void **unused)
 {
     const char *path = scratch_path("mode");
     mode_t mask = umask(022);
-    rill_server *server = serve(
-        &h, &RILL_SERVER_OPTIONS(.path = path, .unix_mode = 0620), &accepted, NULL);
+    rill_server *server =
+        serve(&h, &RILL_SERVER_OPTIONS(.path = path, .unix_mode = 0620), &accepted, NULL);
     struct stat st;
 
     (void)unused;
@@ -327,7 +327,8 @@ connect_path(const char *path, endpoint *client)
 {
     endpoint_init(client, &h);
     assert_code(rill_create_connection_start(h.loop, &RILL_CONNECT_OPTIONS(.path = path),
-                    &endpoint_protocol, client, endpoint_connected, client, NULL), 0);
+                    &endpoint_protocol, client, endpoint_connected, client, NULL),
+        0);
     harness_until(&h, endpoint_is_answered, client);
 }
 
@@ -350,7 +351,8 @@ test_connecting_to_nobody(void **unused)
     assert_contains(client.connected_sentence, "@rill-test-nobody-is-there");
 }
 
-/* A full backlog is EAGAIN for Unix sockets, at once: the connect waits its turn or fails clearly. */
+/* A full backlog is EAGAIN for Unix sockets, at once: the connect waits its turn or fails clearly.
+ * */
 static void
 test_a_full_backlog(void **unused)
 {
@@ -367,7 +369,8 @@ test_a_full_backlog(void **unused)
         endpoint_init(&clients[i], &h);
         assert_code(rill_create_connection_start(h.loop,
                         &RILL_CONNECT_OPTIONS(.path = path, .timeout = 5 * RILL_S),
-                        &endpoint_protocol, &clients[i], endpoint_connected, &clients[i], NULL), 0);
+                        &endpoint_protocol, &clients[i], endpoint_connected, &clients[i], NULL),
+            0);
     }
     harness_run_for(&h, 20 * RILL_MS);
     assert_true(clients[0].made);
