@@ -83,8 +83,6 @@ test_classes_of_kernel_codes(void **unused)
         { -EMFILE, RILL_CLASS_LIMIT },
         { -ENFILE, RILL_CLASS_LIMIT },
         { -ENOBUFS, RILL_CLASS_LIMIT },
-        { -EINVAL, RILL_CLASS_USAGE },
-        { -EBADF, RILL_CLASS_USAGE },
         { -EIO, RILL_CLASS_SYSTEM },
         { -ECONNREFUSED, RILL_CLASS_SYSTEM },
         { -ENOENT, RILL_CLASS_SYSTEM },
