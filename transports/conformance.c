@@ -287,10 +287,27 @@ rill__battery_run_for(rill__battery *b, rill_ns length)
         rill__battery_fail(b, "the loop ended with %s", rill_errname(rc));
 }
 
+static uint64_t
+turns(const rill_loop *loop)
+{
+    rill_loop_stats stats = { .size = sizeof(stats) };
+
+    rill_loop_get_stats(loop, &stats);
+    return stats.turns;
+}
+
+#define IDLE_TURNS_MAX 300 /* In 3 ms; a loop that spins makes ten times as many. */
+
 void
 rill__battery_settle(rill__battery *b)
 {
+    uint64_t events = b->events, before = turns(b->loop), after;
+
     rill__battery_run_for(b, 3 * RILL_MS);
+    after = turns(b->loop);
+    if (b->events == events && after - before > IDLE_TURNS_MAX)
+        rill__battery_fail(
+            b, "the loop turned %llu times for nothing", (unsigned long long)(after - before));
 }
 
 uint32_t

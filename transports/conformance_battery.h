@@ -64,6 +64,7 @@ struct rill__battery {
     unsigned calling;    /* The case is inside a call of the library. */
     bool resume_allowed; /* ... in which resume_writing may run too. */
     bool failed, skipped;
+    uint64_t events; /* Callbacks of either side so far. */
     bool (*until)(rill__battery *b);
     char sentence[256];
 
@@ -119,7 +120,7 @@ rill_transport_options rill__battery_small(void);
 /* Run until `until` is true, which is looked at after every callback; false after the timeout, then
  * the case has failed with `what` in its sentence. */
 bool rill__battery_wait(rill__battery *b, bool (*until)(rill__battery *b), const char *what);
-/* Let everything happen that can happen in some turns. */
+/* Let everything happen that can happen in some turns; a loop that spins for nothing fails. */
 void rill__battery_settle(rill__battery *b);
 void rill__battery_run_for(rill__battery *b, rill_ns length);
 /* For callbacks that are not a side's: look at the condition of the wait. */

@@ -317,6 +317,41 @@ writes_in_pause_and_resume(rill__battery *b)
 }
 
 static void
+send_hundred(rill__side *s)
+{
+    (void)rill__side_send(s, 100);
+}
+
+/* What is written in pause_writing comes after the whole vector that caused it. */
+static void
+writev_is_one_write(rill__battery *b)
+{
+    rill_transport_options options = rill__battery_small();
+    uint8_t bytes[300 * 100];
+    rill_iovec parts[300];
+    int rc;
+
+    options.write_high = 1000;
+    if (!rill__battery_open(b, &options))
+        return;
+    rill__side_pause(&b->b);
+    if (!queue_up_to(b, 990))
+        return;
+    b->a.on_pause = send_hundred;
+    rill__side_pattern(&b->a, b->a.sent, bytes, sizeof(bytes));
+    for (size_t i = 0; i < 300; i++)
+        parts[i] = (rill_iovec){ bytes + i * 100, 100 };
+    b->a.sent += sizeof(bytes);
+    rill__call_begin(b);
+    rc = rill_transport_writev(b->a.t, parts, 300);
+    rill__call_end(b);
+    RILL__EXPECT(b, rc == 0, "writev above the high mark returned %d, not 0", rc);
+    RILL__EXPECT(b, b->a.pauses == 1, "%zu pauses", b->a.pauses);
+    rill__side_resume(&b->b);
+    (void)rill__battery_wait(b, rill__b_has_all, "the vector and what followed it");
+}
+
+static void
 cap_ends_it(rill__battery *b)
 {
     rill_transport_options options = rill__battery_small();
@@ -467,6 +502,7 @@ const rill__case rill__cases_flow[] = {
     { "high_mark_zero", high_mark_zero },
     { "marks_apply_at_once", marks_apply_at_once },
     { "writes_in_pause_and_resume", writes_in_pause_and_resume },
+    { "writev_is_one_write", writev_is_one_write },
     { "cap_ends_it", cap_ends_it },
     { "drains_in_order", drains_in_order },
     { "drains_time_out", drains_time_out },

@@ -56,6 +56,7 @@ event_begin(rill__side *s, rill_transport *t, event e)
     unsigned calling = s->battery->calling;
 
     check_order(s, t, e);
+    s->battery->events++;
     s->battery->calling = 0;
     s->depth++;
     return calling;

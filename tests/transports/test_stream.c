@@ -103,16 +103,29 @@ test_data_before_a_reset(void **unused)
     assert_string_equal(e->tape, "made data(10) lost(ECONNRESET)");
 }
 
+static uint64_t
+turns(void)
+{
+    rill_loop_stats stats = { .size = sizeof(stats) };
+
+    rill_loop_get_stats(h.loop, &stats);
+    return stats.turns;
+}
+
+/* The kernel tells of a reset again and again, wanted or not: the loop must not spin on it. */
 static void
 test_reset_while_paused(void **unused)
 {
     endpoint *e = meet();
+    uint64_t before;
 
     (void)unused;
     rill_transport_pause_reading(e->t);
     harness_settle(&h);
+    before = turns();
     peer_reset(&p);
-    harness_settle(&h);
+    harness_run_for(&h, 50 * RILL_MS);
+    assert_true(turns() - before < 200);
     if (!e->lost) { /* Unseen as long as nobody reads: also right. */
         rill_transport_resume_reading(e->t);
         harness_until(&h, endpoint_is_lost, e);
@@ -233,6 +246,28 @@ test_half_close_by_the_peer(void **unused)
     harness_until(&h, endpoint_is_lost, e);
     assert_memory_equal(e->tape, "made data(8) eof", 16);
     assert_code(e->why.code, 0);
+}
+
+/* Both directions have ended and nobody closes: the kernel would tell so for ever. */
+static void
+test_an_ended_connection_does_not_spin(void **unused)
+{
+    endpoint *e = meet();
+    uint64_t before;
+
+    (void)unused;
+    e->keep_open = true;
+    assert_code(rill_transport_write_eof(e->t), 0);
+    harness_until(&h, peer_has_eof, &p);
+    peer_shutdown(&p);
+    harness_until(&h, endpoint_has_eof, e);
+    before = turns();
+    harness_run_for(&h, 50 * RILL_MS);
+    assert_true(turns() - before < 200);
+    assert_false(e->lost);
+    rill_transport_close(e->t);
+    harness_until(&h, endpoint_is_lost, e);
+    assert_string_equal(e->tape, "made eof lost(0)");
 }
 
 static void
@@ -473,6 +508,7 @@ main(void)
         CASE(test_abort_closes_in_the_same_turn),
         CASE(test_close_does_not_reset),
         CASE(test_half_close_by_the_peer),
+        CASE(test_an_ended_connection_does_not_spin),
         CASE(test_half_close_by_us),
         CASE(test_a_dribble),
         CASE(test_a_million_bytes),
