@@ -155,6 +155,29 @@ close_in_data(rill__battery *b)
 }
 
 static void
+close_hook_data(rill__side *s, rill_slice in)
+{
+    (void)in;
+    rill__side_close(s); /* The monitor looks at the slice again. */
+}
+
+static void
+slice_survives_close(rill__battery *b)
+{
+    if (!rill__battery_open(b, NULL))
+        return;
+    b->b.on_data = close_hook_data;
+    rill__side_pause(&b->b);
+    for (int i = 0; i < 20; i++)
+        (void)rill__side_send(&b->a, 12345);
+    rill__battery_settle(b);
+    rill__side_resume(&b->b);
+    if (!rill__battery_wait(b, rill__both_lost, "connection_lost of both sides"))
+        return;
+    RILL__EXPECT(b, b->b.data_calls == 1, "data after close");
+}
+
+static void
 close_with_unread_input(rill__battery *b)
 {
     if (!rill__battery_open(b, NULL))
@@ -451,6 +474,7 @@ fail_with_the_code_alone(rill__battery *b)
     expect_abort(b, &b->a, RILL_ELIMIT);
     RILL__EXPECT(b, strcmp(b->a.sentence, rill_strerror(RILL_ELIMIT)) == 0, "the sentence is %s",
         b->a.sentence);
+    RILL__EXPECT(b, b->a.layer == RILL_LAYER_PROTOCOL, "the layer is %d", (int)b->a.layer);
 }
 
 static bool
@@ -488,6 +512,7 @@ const rill__case rill__cases_ends[] = {
     { "close_in_made_of_b", close_in_made_of_b },
     { "close_both_in_made", close_both_in_made },
     { "close_in_data", close_in_data },
+    { "slice_survives_close", slice_survives_close },
     { "close_with_unread_input", close_with_unread_input },
     { "close_in_eof", close_in_eof },
     { "close_in_eof_and_false", close_in_eof_and_false },

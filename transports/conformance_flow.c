@@ -455,6 +455,30 @@ drains_in_order(rill__battery *b)
 }
 
 static void
+send_and_drain(void *arg)
+{
+    rill__battery *b = arg;
+
+    (void)rill__side_send(&b->a, 500);
+    if (drain(b, 0, RILL_NEVER, NULL) != 0)
+        rill__battery_fail(b, "drain failed");
+}
+
+/* Bytes that a callback gathered count as queued, and are seen leaving. */
+static void
+drains_of_gathered_bytes(rill__battery *b)
+{
+    if (!rill__battery_open(b, NULL))
+        return;
+    RILL__EXPECT(b, rill_call_soon(b->loop, send_and_drain, b, NULL) == 0, "call_soon failed");
+    if (!rill__battery_wait(b, one_drained, "the drain of what one callback wrote"))
+        return;
+    RILL__EXPECT(b, b->codes[0] == 0 && b->sizes[0] == 0, "drained with %s and %llu bytes queued",
+        rill_errname(b->codes[0]), (unsigned long long)b->sizes[0]);
+    (void)rill__battery_wait(b, rill__b_has_all, "the bytes");
+}
+
+static void
 drains_time_out(rill__battery *b)
 {
     rill_ns start;
@@ -505,6 +529,7 @@ const rill__case rill__cases_flow[] = {
     { "writev_is_one_write", writev_is_one_write },
     { "cap_ends_it", cap_ends_it },
     { "drains_in_order", drains_in_order },
+    { "drains_of_gathered_bytes", drains_of_gathered_bytes },
     { "drains_time_out", drains_time_out },
     { "drains_see_the_loss", drains_see_the_loss },
     { NULL, NULL },

@@ -101,18 +101,24 @@ rill__side_pattern(const rill__side *s, uint64_t offset, uint8_t *buf, size_t le
 }
 
 static void
-check_bytes(rill__side *s, const uint8_t *data, size_t len)
+compare_bytes(rill__side *s, uint64_t offset, const uint8_t *data, size_t len, const char *when)
 {
     for (size_t i = 0; i < len && !s->quiet_on_data; i++) {
-        uint8_t want = s->expected != NULL ? s->expected(s, s->received + i)
-                                           : stream_byte(s->peer->tint, s->received + i);
+        uint8_t want = s->expected != NULL ? s->expected(s, offset + i)
+                                           : stream_byte(s->peer->tint, offset + i);
 
         if (data[i] != want) {
-            rill__battery_fail(s->battery, "%s: byte %llu is 0x%02x and should be 0x%02x", s->name,
-                (unsigned long long)(s->received + i), data[i], want);
-            break;
+            rill__battery_fail(s->battery, "%s: byte %llu is 0x%02x and should be 0x%02x%s",
+                s->name, (unsigned long long)(offset + i), data[i], want, when);
+            return;
         }
     }
+}
+
+static void
+check_bytes(rill__side *s, const uint8_t *data, size_t len)
+{
+    compare_bytes(s, s->received, data, len, "");
     s->received += len;
     if (s->received > s->peer->sent)
         rill__battery_fail(s->battery, "%s: received %llu bytes of %llu sent", s->name,
@@ -124,13 +130,17 @@ side_data(rill_transport *t, void *self, rill_slice in)
 {
     rill__side *s = self;
     unsigned calling = event_begin(s, t, DATA);
+    uint64_t offset = s->received;
 
     s->data_calls++;
     if (in.len == 0)
         rill__battery_fail(s->battery, "%s: data_received without data", s->name);
     check_bytes(s, in.data, in.len);
-    if (s->on_data != NULL)
+    if (s->on_data != NULL) {
         s->on_data(s, in);
+        /* Lent until the callback returns, whatever it did meanwhile. */
+        compare_bytes(s, offset, in.data, in.len, " after what data_received did");
+    }
     event_end(s, calling);
 }
 

@@ -434,6 +434,61 @@ test_the_clocks(void **unused)
     assert_string_equal(order, "clock");
 }
 
+static endpoint one, two;
+static uint64_t lost_in_turn, ran_in_turn;
+
+static uint64_t
+turns(void)
+{
+    rill_loop_stats stats = { .size = sizeof(stats) };
+
+    rill_loop_get_stats(h.loop, &stats);
+    return stats.turns;
+}
+
+static void
+note_turn(void *arg)
+{
+    *(uint64_t *)arg = turns();
+}
+
+static void
+ignore_drain(void *arg, int rc)
+{
+    (void)arg;
+    (void)rc;
+}
+
+static void
+queue_in_lost(endpoint *e)
+{
+    (void)e;
+    lost_in_turn = turns();
+    assert_code(rill_call_soon(h.loop, note_turn, &ran_in_turn, NULL), 0);
+}
+
+/* A snapshot that shrinks, because something ready is withdrawn, takes nobody else in. */
+static void
+test_a_shrinking_turn_runs_nothing_new(void **unused)
+{
+    (void)unused;
+    lost_in_turn = ran_in_turn = 0;
+    endpoint_init(&one, &h);
+    endpoint_init(&two, &h);
+    assert_code(rill_create_pair(
+                    h.loop, NULL, &endpoint_protocol, &one, &endpoint_protocol, &two, NULL, NULL),
+        0);
+    harness_until(&h, endpoint_is_made, &two);
+    one.on_lost = queue_in_lost;
+    rill_transport_abort(one.t);
+    for (int i = 0; i < 5; i++) /* Ready at once, and answered early by the loss. */
+        assert_code(rill_transport_drain_start(one.t, 0, RILL_NEVER, ignore_drain, NULL, NULL), 0);
+    harness_until(&h, endpoint_is_lost, &one);
+    harness_until(&h, endpoint_is_lost, &two);
+    harness_settle(&h);
+    assert_true(ran_in_turn > lost_in_turn);
+}
+
 /* On the simulator nothing can wake this loop: it says so instead of hanging. */
 static void
 test_the_simulator_knows_a_deadlock(void **unused)
@@ -467,6 +522,7 @@ main(void)
         CASE(test_nested_runs_are_refused),
         CASE(test_cancel_of_what_is_ready),
         CASE(test_wrong_arguments),
+        CASE(test_a_shrinking_turn_runs_nothing_new),
         CASE(test_the_clocks),
         CASE(test_the_simulator_knows_a_deadlock),
     };

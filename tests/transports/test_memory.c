@@ -41,13 +41,20 @@ drain_is_done(void *arg, int rc)
 static void
 send_more(endpoint *e)
 {
-    static uint8_t block[10000];
+    static uint8_t block[30000];
 
     while (e->t != NULL && !e->paused && sent < TRAFFIC) {
         int rc;
 
         stream_fill(block, sent, sizeof(block));
-        rc = rill_transport_write(e->t, block, sizeof(block));
+        if (sent / sizeof(block) % 2 == 0) {
+            rc = rill_transport_write(e->t, block, sizeof(block));
+        } else {
+            rill_iovec parts[3] = { { block, 17 }, { block + 17, 12000 },
+                { block + 12017, 17983 } };
+
+            rc = rill_transport_writev(e->t, parts, 3);
+        }
         if (rc < 0) {
             assert_code(rc, RILL_ECLOSED); /* Lost by an earlier write. */
             return;

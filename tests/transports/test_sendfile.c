@@ -327,6 +327,44 @@ test_close_meanwhile(void **unused)
     assert_false(done.lost_before);
 }
 
+/* close lets the file go first, within the close timeout of this connection. */
+static void
+test_close_waits_for_the_file(void **unused)
+{
+    endpoint *e = meet();
+
+    (void)unused;
+    assert_code(start(e, file_fd, 0, 0, true, NULL), 0);
+    rill_transport_close(e->t);
+    peer_await(&p, FILE_BYTES);
+    harness_until(&h, endpoint_is_lost, e);
+    assert_code(e->why.code, 0);
+    assert_int_equal(done.calls, 1);
+    assert_code(done.rc, 0);
+    assert_true(p.hash == stream_hash(FILE_BYTES));
+}
+
+static void
+test_close_gives_a_stuck_file_up(void **unused)
+{
+    endpoint *e = meet();
+    rill_ns begin;
+
+    (void)unused;
+    peer_stop_reading(&p);
+    assert_code(start(e, file_fd, 0, 0, true, NULL), 0);
+    harness_settle(&h);
+    assert_int_equal(done.calls, 0);
+    assert_code(rill_transport_set_timeout(e->t, RILL_TIMEOUT_CLOSE, 50 * RILL_MS), 0);
+    begin = rill_loop_time(h.loop);
+    rill_transport_close(e->t);
+    harness_until(&h, endpoint_is_lost, e);
+    assert_true(rill_loop_time(h.loop) - begin >= 50 * RILL_MS);
+    assert_code(e->why.code, RILL_ECLOSETIMEOUT);
+    assert_int_equal(done.calls, 1);
+    assert_code(done.rc, RILL_ECLOSETIMEOUT);
+}
+
 static void
 start_in_data(endpoint *e, rill_slice in)
 {
@@ -416,6 +454,8 @@ main(void)
         CASE(test_the_peer_resets),
         CASE(test_the_peer_goes),
         CASE(test_close_meanwhile),
+        CASE(test_close_waits_for_the_file),
+        CASE(test_close_gives_a_stuck_file_up),
         CASE(test_start_in_a_callback),
         CASE(test_the_fallback),
         CASE(test_the_fallback_is_bounded),

@@ -148,6 +148,50 @@ test_reset_while_writing(void **unused)
     assert_int_equal(strncmp(e->tape, "made pause lost(", 16), 0);
 }
 
+static size_t releases;
+
+static void
+count_release(void *arg)
+{
+    (void)arg;
+    releases++;
+}
+
+/* The kernel knows of the reset, the loop does not yet: every form of writing meets it. */
+static void
+test_writing_into_a_reset(void **unused)
+{
+    static uint8_t block[40000];
+    rill_iovec parts[3] = { { block, 10000 }, { block, 20000 }, { block, 10 } };
+
+    (void)unused;
+    only_on("epoll");
+    for (size_t i = 0; i < 8; i++) {
+        endpoint *e;
+
+        peer_connect(&p, &h, &addr);
+        acceptor_await(&accepted, i + 1);
+        e = &accepted.ends[i];
+        releases = 0;
+        peer_reset(&p);
+        if (i % 4 == 0)
+            (void)rill_transport_write(e->t, block, sizeof(block));
+        else if (i % 4 == 1)
+            (void)rill_transport_writev(e->t, parts, 3);
+        else if (i % 4 == 2)
+            (void)rill_transport_write_ref(e->t, block, sizeof(block), count_release, NULL);
+        else
+            (void)rill_transport_write_ref(e->t, block, 100, count_release, NULL);
+        if (i >= 4)
+            (void)rill_transport_write(e->t, block, sizeof(block));
+        assert_false(e->lost);
+        harness_until(&h, endpoint_is_lost, e);
+        assert_true(e->why.code == -ECONNRESET || e->why.code == -EPIPE);
+        harness_settle(&h);
+        assert_int_equal(releases, i % 4 >= 2);
+    }
+}
+
 static void
 abort_here(endpoint *e, rill_slice in)
 {
@@ -503,6 +547,7 @@ main(void)
         CASE(test_data_before_a_reset),
         CASE(test_reset_while_paused),
         CASE(test_reset_while_writing),
+        CASE(test_writing_into_a_reset),
         CASE(test_reset_racing_abort_and_close),
         CASE(test_abort_resets),
         CASE(test_abort_closes_in_the_same_turn),
