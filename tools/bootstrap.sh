@@ -31,7 +31,7 @@ package_present() {
 
 other_distributions() { # <packages>: how the same things are called elsewhere
     say "On Fedora:  dnf install $(say "$*" | sed 's/g++/gcc-c++/; s/libc6-dev/glibc-devel/
-        s/pkg-config/pkgconf/; s/libcmocka-dev/libcmocka-devel/; s/clang-format/clang-tools-extra/')"
+        s/pkg-config/pkgconf/; s/cmocka-dev/cmocka-devel/; s/clang-format/clang-tools-extra/')"
     say "On Alpine:  apk add $(say "$*" | sed 's/libc6-dev/musl-dev/; s/ninja-build/ninja/
         s/pkg-config/pkgconf/; s/libcmocka-dev/cmocka-dev/; s/clang-format/clang-extra-tools/')"
     say "On Arch:    pacman -S $(say "$*" | sed 's/g++ //; s/libc6-dev/glibc/; s/ninja-build/ninja/

@@ -1,5 +1,6 @@
-# Reads ctest's log and its JUnit report, in this order. Prints the end of each failed test's output, each skipped test with
-# its reason, the time, and last the one line `N passed, N failed, N skipped`.
+# Reads ctest's log and its JUnit report, in this order. Prints the end of each failed test's
+# output, each skipped test with its reason, the time, and last the one line
+# `N passed, N failed, N skipped`.
 # Exit code 1 if anything failed. With -v ci=true a skipped test counts as failed.
 #
 # Passed and failed count ctest entries; a skip is an entry that ended with code 77 or one case
