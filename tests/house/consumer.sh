@@ -35,7 +35,7 @@ cmake_consumer() { # <build folder> <cmake arguments...>
 }
 
 if [ $# -gt 0 ]; then
-    prefix=$1
+    prefix=$(cd "$1" && pwd)
 else
     # Moved after installation: nothing in it may remember the first place.
     part 'install' cmake --install "$build" --prefix "$scratch/first"
