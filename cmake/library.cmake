@@ -28,8 +28,7 @@ function(rill_library_target target)
     target_include_directories(${target}
         PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
         PRIVATE ${PROJECT_SOURCE_DIR})
-    target_compile_definitions(${target} PRIVATE
-        RILL_BUILDING=1 RILL_WITH_SIM=$<BOOL:${RILL_WITH_SIM}>)
+    target_compile_definitions(${target} PRIVATE RILL_WITH_SIM=$<BOOL:${RILL_WITH_SIM}>)
 endfunction()
 
 add_library(rill_objects OBJECT ${rill_sources})

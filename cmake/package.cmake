@@ -12,23 +12,24 @@ set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_NAME librill${RILL_SOVERSION})
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_SECTION libs)
-set(CPACK_DEBIAN_RUNTIME_DESCRIPTION "${PROJECT_DESCRIPTION}
- The shared library.")
+set(CPACK_DEBIAN_RUNTIME_DESCRIPTION "This package holds the shared library.")
 set(CPACK_DEBIAN_DEV_PACKAGE_NAME librill-dev)
 set(CPACK_DEBIAN_DEV_PACKAGE_SECTION libdevel)
-set(CPACK_DEBIAN_DEV_DESCRIPTION "${PROJECT_DESCRIPTION} (development files)
- Headers, the static library, and the files for CMake and pkg-config.")
+set(CPACK_DEBIAN_DEV_DESCRIPTION
+    "This package holds the headers, the static library, and the files for CMake and pkg-config.")
 set(CPACK_DEBIAN_DEV_PACKAGE_DEPENDS "librill${RILL_SOVERSION} (= ${PROJECT_VERSION}), libc6-dev")
 
-# Derived library dependencies need dpkg-dev; without it the floor is stated by hand.
+# Dependencies derived from the library itself, and the shlibs file from which packages of our users
+# derive theirs, need dpkg-dev and file; without them the dependency is stated by hand.
 find_program(RILL_SHLIBDEPS dpkg-shlibdeps)
-mark_as_advanced(RILL_SHLIBDEPS)
-if(RILL_SHLIBDEPS)
+find_program(RILL_FILE file)
+mark_as_advanced(RILL_SHLIBDEPS RILL_FILE)
+if(RILL_SHLIBDEPS AND RILL_FILE)
     set(CPACK_DEBIAN_RUNTIME_PACKAGE_SHLIBDEPS ON)
+    set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
+    set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS_POLICY ">=")
 else()
     set(CPACK_DEBIAN_RUNTIME_PACKAGE_DEPENDS "libc6 (>= 2.36)")
 endif()
-# Writes the shlibs file from which packages of our users derive their dependency on librill.
-set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
 
 include(CPack)

@@ -42,7 +42,8 @@ else
     prefix=$scratch/elsewhere
     mv "$scratch/first" "$prefix"
 fi
-find "$prefix" -name '*.h' -o -name '*.pc' -o -name '*.cmake' >"$scratch/texts"
+find "$prefix" -path '*/rill/*.h' -o -name rill.pc -o -name 'rill*.cmake' >"$scratch/texts"
+[ -s "$scratch/texts" ] || skip "nothing is installed in $prefix"
 part 'installed files name no place of the build' \
     refused xargs grep -l "$root\|$scratch/first" <"$scratch/texts"
 
