@@ -16,7 +16,7 @@ check() {
     (
         cd "$1"
         cp "$root/.clang-format" "$scratch/.clang-format"
-        files_in . '*.[ch]' '*.cc' | while read -r file; do
+        files_in . '*.[ch]' '*.cc' '*.cpp' | while read -r file; do
             "$formatter" --dry-run -Werror "$file" 2>&1 | grep -m 1 -E '^[^ ]+:[0-9]+:' || true
         done
     )
@@ -24,7 +24,7 @@ check() {
 
 if [ "${1:-}" = --fix ]; then
     cd "$root"
-    files_in . '*.[ch]' '*.cc' | while read -r file; do "$formatter" -i "$file"; done
+    files_in . '*.[ch]' '*.cc' '*.cpp' | while read -r file; do "$formatter" -i "$file"; done
     exit 0
 fi
 
