@@ -99,11 +99,12 @@ step() { # <name> <limit in seconds> <command...>: runs it into a log, shows the
     mkdir -p "$log_dir"
     log=$log_dir/$name.log
     printf '%-28s' "$name"
-    if timeout -k 10 "$limit" "$@" >"$log" 2>&1; then
+    code=0
+    timeout -k 10 "$limit" "$@" >"$log" 2>&1 || code=$?
+    if [ "$code" = 0 ]; then
         say "$(($(date +%s) - begun)) s"
         return 0
     fi
-    code=$?
     say "FAILED"
     tail -n 30 "$log" >&2
     [ "$code" != 124 ] || say "Stopped after its time limit of $limit s." >&2

@@ -17,6 +17,7 @@ script() { # <name>, its text on standard input
 for tool in awk cat date env grep mkdir nproc rm sed tail timeout; do
     ln -s "$(command -v $tool)" "$fake/$tool"
 done
+ln -s /bin/true "$fake/true" # Where it is a builtin, command -v knows no path.
 script ls <<'END'
 [ -e "$SYSTEM/lists" ]
 END
