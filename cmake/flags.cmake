@@ -3,7 +3,7 @@
 
 set(rill_warnings
     -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes
-    -Wmissing-prototypes -Wold-style-definition -Wpointer-arith -Wcast-qual -Wwrite-strings
+    -Wmissing-prototypes -Wold-style-definition -Wpointer-arith -Wwrite-strings
     -Wundef -Wvla -Wformat=2 -Wredundant-decls -Wimplicit-fallthrough -Wdate-time)
 if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
     list(APPEND rill_warnings -Wlogical-op -Wduplicated-cond -Wjump-misses-init)

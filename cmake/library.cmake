@@ -21,18 +21,19 @@ endif()
 
 find_package(Threads REQUIRED)
 
-# One set of usage rules for every form of the library.
-function(rill_library_target target)
+# One set of usage rules for every form of the library. `testing` 1 adds invariants and planted bugs.
+function(rill_library_target target testing)
     rill_compile_flags(${target})
     set_target_properties(${target} PROPERTIES C_VISIBILITY_PRESET hidden)
     target_include_directories(${target}
         PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
         PRIVATE ${PROJECT_SOURCE_DIR})
-    target_compile_definitions(${target} PRIVATE RILL_WITH_SIM=$<BOOL:${RILL_WITH_SIM}>)
+    target_compile_definitions(${target} PRIVATE
+        _GNU_SOURCE RILL_TESTING=${testing} RILL_WITH_SIM=$<BOOL:${RILL_WITH_SIM}>)
 endfunction()
 
 add_library(rill_objects OBJECT ${rill_sources})
-rill_library_target(rill_objects)
+rill_library_target(rill_objects 0)
 set_target_properties(rill_objects PROPERTIES
     POSITION_INDEPENDENT_CODE ${RILL_BUILD_SHARED})
 
