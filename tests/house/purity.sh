@@ -3,9 +3,9 @@
 # in tools/allowed_symbols use the allocator and the mutex, and no floor calls a higher one (an
 # #include check alone would miss a prototype written by hand).
 #
-# tools/allowed_symbols/FOLDER.txt holds one symbol a line, and after it the one file that may use
-# it, if it is not free for the whole folder. A symbol tied to a file is closed to all other files
-# of the library, those of core/driver included, where everything else is allowed.
+# tools/allowed_symbols/FOLDER.txt holds one symbol a line, and after it the files that may use it,
+# if it is not free for the whole folder. A symbol tied to files is closed to all others of its
+# folder; one tied to memory.c to the whole library, core/driver included, where the rest is free.
 . "$(dirname "$0")/lib.sh"
 
 cat >"$scratch/purity.awk" <<'AWK'
@@ -56,10 +56,12 @@ FILENAME == "-" {
     folder = FILENAME
     sub(/^.*\//, "", folder)
     sub(/\.txt$/, "", folder)
-    if (NF > 1 && $2 !~ /^#/)
-        tied[$1] = folder "/" $2
-    else
-        allowed[folder, $1] = 1
+    allowed[folder, $1] = NF == 1
+    for (i = 2; i <= NF; i++) {
+        allowed[folder, $1, $i] = 1
+        if ($i == "memory.c")
+            allocator[$1] = 1
+    }
 }
 
 END {
@@ -70,15 +72,17 @@ END {
         if (symbol == "")
             continue
         folder = folder_of(object)
-        file = folder "/" base_of(object)
+        driver = object ~ /^core\/driver\//
         if (symbol in home) {
             if (rank[folder_of(home[symbol])] > rank[folder])
                 print object ": calls " symbol " of a higher floor, " home[symbol]
-        } else if (symbol in tied) {
-            if (tied[symbol] != file || object ~ /^core\/driver\//)
-                print object ": uses " symbol ", which only " tied[symbol] " may"
-        } else if (object !~ /^core\/driver\// && !((folder, symbol) in allowed)) {
-            print object ": uses " symbol ", which is not in tools/allowed_symbols/" folder ".txt"
+        } else if (symbol in allocator) {
+            if (object != "core/memory.c.o")
+                print object ": uses " symbol ", which only core/memory.c may"
+        } else if (!driver && symbol !~ /^rill_/ && !allowed[folder, symbol] &&
+            !allowed[folder, symbol, base_of(object)]) {
+            print object ": uses " symbol ", which tools/allowed_symbols/" folder \
+                ".txt does not allow it"
         }
     }
 }
@@ -96,7 +100,7 @@ check() {
 [ -d "$build/CMakeFiles/rill_objects.dir" ] || skip "the library is not built in $build"
 rm -rf "$scratch/tree"
 mkdir -p "$scratch/tree/tools/allowed_symbols" "$scratch/tree/objects"
-printf 'memcpy\nmalloc memory.c\n' >"$scratch/tree/tools/allowed_symbols/core.txt"
+printf '# Text\nmemcpy\nmalloc memory.c\nfputs report.c error.c\n' >"$scratch/tree/tools/allowed_symbols/core.txt"
 printf 'memcpy\n' >"$scratch/tree/tools/allowed_symbols/transports.txt"
 plant_object() { # <pattern of the complaint, or nothing> <object> <C code>
     mkdir -p "$scratch/tree/objects/$(dirname "$2")"
@@ -121,8 +125,11 @@ plant_object '' transports/tcp.c.o \
 plant_object 'uses malloc, which only core/memory.c' core/loop.c.o 'int f() { return malloc(1); }'
 plant_object 'uses malloc, which only' transports/unix.c.o 'int f() { return malloc(1); }'
 plant_object 'uses malloc, which only' core/driver/sim.c.o 'int f() { return malloc(1); }'
-plant_object 'uses read, which is not in' core/loop.c.o 'int f() { return read(1); }'
-plant_object 'uses send, which is not in' transports/unix.c.o 'int f() { return send(1); }'
+plant_object 'uses read, which tools' core/loop.c.o 'int f() { return read(1); }'
+plant_object 'uses send, which tools' transports/unix.c.o 'int f() { return send(1); }'
+plant_object '' core/error.c.o 'int rill__say() { return fputs(1); }'
+plant_object 'uses fputs, which tools' core/loop.c.o 'int f() { return fputs(1); }'
+plant_object 'uses fputs, which tools' transports/unix.c.o 'int f() { return fputs(1); }'
 plant_object 'calls rill__tcp of a higher floor' core/loop.c.o 'int f() { return rill__tcp(); }'
 
 check_tree
