@@ -21,7 +21,8 @@ endif()
 
 find_package(Threads REQUIRED)
 
-# One set of usage rules for every form of the library. `testing` 1 adds invariants and planted bugs.
+# One set of usage rules for every form of the library; `testing` 1 adds invariants and planted
+# bugs.
 function(rill_library_target target testing)
     rill_compile_flags(${target})
     set_target_properties(${target} PROPERTIES C_VISIBILITY_PRESET hidden)

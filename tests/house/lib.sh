@@ -17,14 +17,15 @@ skip() {
     exit 77
 }
 
-# The project's own files below $1 whose path matches one of the patterns, relative, sorted.
+# The project's own files below $1 whose path matches one of the patterns, relative, sorted. Build
+# folders and hidden ones (an editor's, git's) are not ours.
 files_in() { # <folder> <pattern...>
     (
         cd "$1"
         shift
         for pattern in "$@"; do
-            find . \( -name .git -o -name build -o -name 'build-*' \) -prune -o \
-                -type f -path "./$pattern" -print
+            find . -type d \( -name build -o -name '*build-*' -o -name '.?*' ! -name .ci \) \
+                -prune -o -type f -path "./$pattern" -print
         done | sed 's,^\./,,' | LC_ALL=C sort -u
     )
 }

@@ -100,7 +100,8 @@ check() {
 [ -d "$build/CMakeFiles/rill_objects.dir" ] || skip "the library is not built in $build"
 rm -rf "$scratch/tree"
 mkdir -p "$scratch/tree/tools/allowed_symbols" "$scratch/tree/objects"
-printf '# Text\nmemcpy\nmalloc memory.c\nfputs report.c error.c\n' >"$scratch/tree/tools/allowed_symbols/core.txt"
+printf '# Text\nmemcpy\nmalloc memory.c\nfputs report.c error.c\n' \
+    >"$scratch/tree/tools/allowed_symbols/core.txt"
 printf 'memcpy\n' >"$scratch/tree/tools/allowed_symbols/transports.txt"
 plant_object() { # <pattern of the complaint, or nothing> <object> <C code>
     mkdir -p "$scratch/tree/objects/$(dirname "$2")"
