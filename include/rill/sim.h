@@ -46,12 +46,12 @@ typedef enum rill_sim_profile {
 
 /* What kind of driver the loops believe to have. */
 typedef enum rill_sim_personality {
-    RILL_SIM_PERSONALITY_DEFAULT, /* $RILL_SIM_PERSONALITY: "readiness", "completion"; else by seed. */
-    RILL_SIM_READINESS,           /* As epoll: records announce, a take reads from the socket. */
-    RILL_SIM_COMPLETION /* As io_uring: bytes wait in the driver, sends and closes complete later. */
+    RILL_SIM_PERSONALITY_DEFAULT, /* $RILL_SIM_PERSONALITY, in words; else by the seed. */
+    RILL_SIM_READINESS, /* As epoll: records announce, a take reads from the socket. */
+    RILL_SIM_COMPLETION /* As io_uring: bytes wait in the driver, sends complete later. */
 } rill_sim_personality;
 
-/* X(NAME, highest rate in a million uses, name): the kinds of faults and how often they may fire. */
+/* X(NAME, highest rate in a million uses, name): the kinds of faults, and how often they fire. */
 #define RILL_SIM_FAULT_LIST(X)                                                                     \
     X(SOCKET_EMFILE, 60000, "socket_emfile")   /* Making a socket: each of the four errors. */     \
     X(SOCKET_ENFILE, 30000, "socket_enfile")                                                       \
@@ -100,7 +100,7 @@ typedef struct rill_sim_options {
     uint64_t seed;                    /* 0: $RILL_SIM_SEED, else 1. */
     rill_sim_profile profile;
     rill_sim_personality personality;
-    const rill_allocator *allocator;  /* Of the world, and under rill_sim_allocator; NULL: malloc. */
+    const rill_allocator *allocator;  /* Under the world and its loops; NULL: malloc. */
     size_t recv_bytes_max;            /* The most bytes that one receive gives; 0: no limit. */
     size_t send_bytes_max;            /* The most bytes that one send takes; 0: no limit. */
     int recv_buffer;                  /* Room in a TCP socket's receive buffer; default 128 KiB. */
@@ -109,8 +109,8 @@ typedef struct rill_sim_options {
     uint64_t fail_allocation;         /* The n-th call of rill_sim_allocator fails, from 1. */
     uint64_t fail_allocations_from;   /* This one and all after it fail. */
     const uint32_t *only_faults;      /* Fire these alone (see rill_sim_fired); copied. */
-    size_t only_faults_count;         /* NULL and 0: $RILL_SIM_FAULTS, "only:1f03,88c1"; else all. */
-    uint64_t turns_max;               /* One call that runs the world gives up; default 10 million. */
+    size_t only_faults_count;         /* NULL, 0: $RILL_SIM_FAULTS, "only:1f03,88c1". */
+    uint64_t turns_max;               /* Then a run gives up; default 10 million. */
 } rill_sim_options;
 
 #ifndef __cplusplus
@@ -132,25 +132,26 @@ rill_sim_options_default(void)
 
 /* ---- the world ---- */
 
-/* Make a world with one host, "local". `options` may be NULL for all defaults. Returns 0; RILL_EINVAL
- * (no size, unknown newer options, values out of range); -ENOMEM. */
+/* Make a world with one host, "local". `options` may be NULL for all defaults. Returns 0;
+ * RILL_EINVAL (no size, unknown newer options, values out of range); -ENOMEM. */
 RILL_API int rill_sim_new(const rill_sim_options *options, rill_sim **ret_sim);
 
 /*
  * End a world; NULL is ignored. Loops of rill_sim_loop_new that are still there are freed first, as
- * by rill_loop_free; loops that you made by rill_loop_new must be gone (or it aborts with a message).
+ * by rill_loop_free; loops that you made by rill_loop_new must be gone (or it aborts with a
+ * message).
  *
- * Returns the number of leaks: what rill_loop_free found alive in those loops, descriptors that were
- * never closed, allocations of rill_sim_allocator that were never freed. Peers do not count.
+ * Returns the number of leaks: what rill_loop_free found alive in those loops, descriptors that
+ * were never closed, allocations of rill_sim_allocator that were never freed. Peers do not count.
  */
 RILL_API size_t rill_sim_free(rill_sim *sim);
 
 /*
  * Add a host, or another address to a host of that name. `ip` is a numeric IPv4 or IPv6 address, or
- * NULL: 10.0.0.1 and so on, one after another. Every host has 127.0.0.0/8 and ::1, and a file system
- * for Unix sockets, of its own. Names are 1 to 31 bytes, without ':' and '/'.
- * Returns 0; RILL_EINVAL; RILL_EADDRESS; -EADDRINUSE when some host has the address; RILL_ELIMIT
- * above 8 addresses; -ENOMEM.
+ * NULL: 10.0.0.1 and so on, one after another. Every host has 127.0.0.0/8 and ::1, and a file
+ * system for Unix sockets, of its own. Names are 1 to 31 bytes, without ':' and '/'. Returns 0;
+ * RILL_EINVAL; RILL_EADDRESS; -EADDRINUSE when some host has the address; RILL_ELIMIT above 8
+ * addresses; -ENOMEM.
  */
 RILL_API int rill_sim_host(rill_sim *sim, const char *name, const char *ip);
 
@@ -189,34 +190,35 @@ RILL_API int rill_sim_put_file(rill_sim *sim, const char *host, const char *path
 /* ---- running ---- */
 
 /*
- * All of these run every loop of the world, in an order that depends on the seed, and move the clock.
- * They return 0 unless they say more, and: RILL_EBUSY inside a callback of a loop or of the world;
- * RILL_ELIMIT after turns_max turns of loops; an error of rill_loop_step (RILL_EFORK).
+ * All of these run every loop of the world, in an order that depends on the seed, and move the
+ * clock. They return 0 unless they say more, and: RILL_EBUSY inside a callback of a loop or of the
+ * world; RILL_ELIMIT after turns_max turns of loops; an error of rill_loop_step (RILL_EFORK).
  *
  * A world with a single loop may be driven by rill_loop_run() as well; with several, that returns
  * RILL_EBUSY where it would have to wait. The clock stands still while callbacks run; only when
- * loops have turned 1024 times at one instant it moves by 10 us a turn, so that programs which never
- * sleep get on.
+ * loops have turned 1024 times at one instant it moves by 10 us a turn, so that programs which
+ * never sleep get on.
  */
 
 /* The clock of all its loops. */
 RILL_API rill_ns rill_sim_now(const rill_sim *sim);
 
-/* One turn of every loop that has something to run, or the next event. Returns 1, or 0 when there was
- * neither and time would have to pass for a timer alone. */
+/* One turn of every loop that has something to run, or the next event. Returns 1, or 0 when there
+ * was neither and time would have to pass for a timer alone. */
 RILL_API int rill_sim_step(rill_sim *sim);
 
 /* Until `duration` has passed. Timers fire exactly at their deadlines. */
 RILL_API int rill_sim_run_for(rill_sim *sim, rill_ns duration);
 
 /* Until no loop has anything to run and nothing is under way in the network or scheduled by
- * rill_sim_call_later. Timers of loops that are due on the way fire; later ones are not waited for. */
+ * rill_sim_call_later. Timers of loops that are due on the way fire; later ones are not waited for.
+ * */
 RILL_API int rill_sim_run_until_idle(rill_sim *sim);
 
 typedef bool (*rill_sim_predicate)(void *arg);
 
-/* Until `predicate(arg)` is true, looked at after every turn. Returns 0; RILL_ETIMEDOUT when `limit`
- * has passed (RILL_NEVER: no limit); RILL_EDEADLK when nothing can ever happen any more. */
+/* Until `predicate(arg)` is true, looked at after every turn. Returns 0; RILL_ETIMEDOUT when
+ * `limit` has passed (RILL_NEVER: no limit); RILL_EDEADLK when nothing can ever happen any more. */
 RILL_API int rill_sim_run_until(
     rill_sim *sim, rill_sim_predicate predicate, void *arg, rill_ns limit);
 
@@ -268,8 +270,8 @@ RILL_API int rill_sim_lift(rill_sim *sim, const char *a, const char *b);
 /* "recv_short" and so on; "unknown". Static text. Any thread. */
 RILL_API const char *rill_sim_fault_name(rill_sim_fault kind);
 
-/* Let this kind fire with `rate` in a million uses from now on, whatever the profile says; 0: never.
- * Ignored after rill_sim_heal. */
+/* Let this kind fire with `rate` in a million uses from now on, whatever the profile says; 0:
+ * never. Ignored after rill_sim_heal. */
 RILL_API void rill_sim_set_fault(rill_sim *sim, rill_sim_fault kind, uint32_t rate);
 
 /* Let this kind fire at its next `count` uses. */
@@ -283,8 +285,8 @@ RILL_API uint64_t rill_sim_fault_count(const rill_sim *sim, rill_sim_fault kind)
  * means the same in a run where others are left out: give it to only_faults. */
 RILL_API size_t rill_sim_fired(const rill_sim *sim, uint32_t *ret_numbers, size_t max);
 
-/* The end of the safety phase: no fault fires any more, partitions are lifted, lost segments are sent
- * again soon. From here on a program must reach its goal. */
+/* The end of the safety phase: no fault fires any more, partitions are lifted, lost segments are
+ * sent again soon. From here on a program must reach its goal. */
 RILL_API void rill_sim_heal(rill_sim *sim);
 
 /* ---- what happened ---- */
@@ -318,7 +320,7 @@ typedef enum rill_sim_peer_state {
     RILL_SIM_PEER_CONNECTING,
     RILL_SIM_PEER_LISTENING,
     RILL_SIM_PEER_OPEN,   /* Bytes can go both ways, or at least one way. */
-    RILL_SIM_PEER_FAILED, /* Could not connect, or reset by the other side; see rill_sim_peer_error. */
+    RILL_SIM_PEER_FAILED, /* Could not connect, or was reset: rill_sim_peer_error. */
     RILL_SIM_PEER_CLOSED  /* By rill_sim_peer_close or rill_sim_peer_reset. */
 } rill_sim_peer_state;
 
@@ -332,8 +334,8 @@ RILL_API int rill_sim_dial(
 RILL_API int rill_sim_listen(rill_sim *sim, const char *host, const char *address, int backlog,
     rill_sim_peer **ret_listener);
 
-/* The next connection of a listener: 0; -EAGAIN when there is none; RILL_EINVAL when `listener` does
- * not listen; -ENOMEM. */
+/* The next connection of a listener: 0; -EAGAIN when there is none; RILL_EINVAL when `listener`
+ * does not listen; -ENOMEM. */
 RILL_API int rill_sim_peer_accept(rill_sim_peer *listener, rill_sim_peer **ret_peer);
 
 /* Queue bytes to be sent; copied. Returns 0; RILL_ECLOSED when it has ended or been shut down;
@@ -361,8 +363,8 @@ RILL_API void rill_sim_peer_watch(rill_sim_peer *peer, rill_sim_peer_fn fn, void
 RILL_API void rill_sim_peer_pause(rill_sim_peer *peer);
 RILL_API void rill_sim_peer_resume(rill_sim_peer *peer);
 
-/* After what was fed: end the write side; or close. Closing with received bytes unread in the kernel
- * (after rill_sim_peer_pause) resets, as with sockets. */
+/* After what was fed: end the write side; or close. Closing with received bytes unread in the
+ * kernel (after rill_sim_peer_pause) resets, as with sockets. */
 RILL_API void rill_sim_peer_shutdown(rill_sim_peer *peer);
 RILL_API void rill_sim_peer_close(rill_sim_peer *peer);
 

@@ -2,9 +2,9 @@
  * Choices: which faults fire, and every other number that is drawn.
  *
  * A choice is a hash of (seed, domain, object, n-th use by that object) and of nothing else: no
- * stream is consumed, so leaving one fault out changes none of the others, and the number of a fault
- * that fired names the same choice in every run of the program. Thresholds are integers: the same
- * everywhere. The world's thread only.
+ * stream is consumed, so leaving one fault out changes none of the others, and the number of a
+ * fault that fired names the same choice in every run of the program. Thresholds are integers: the
+ * same everywhere. The world's thread only.
  */
 #include <stdlib.h>
 

@@ -2,9 +2,10 @@
  * The completion personality: the kernel acts by itself, and the loop hears of it later.
  *
  * While an io is subscribed the driver takes bytes and connections into memory of its own before
- * their record runs, up to 16 pieces, so that some are there when the owner pauses: they wait. A send
- * reads the owner's memory at its completion, at a close too: an owner that let go of it early reads
- * as a use after free. A cancel may come too late, a close takes its time. The world's thread only.
+ * their record runs, up to 16 pieces, so that some are there when the owner pauses: they wait. A
+ * send reads the owner's memory at its completion, at a close too: an owner that let go of it early
+ * reads as a use after free. A cancel may come too late, a close takes its time. The world's thread
+ * only.
  */
 #include "core/driver/sim/internal.h"
 

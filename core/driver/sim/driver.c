@@ -2,10 +2,10 @@
  * The driver "sim": one loop's door to the world.
  *
  * An io that may have something to tell stands on the driver's list; wait looks at each one and
- * announces what is true, as a level-triggered poller does, and keeps it listed until nothing is. In
- * the completion personality what is true is what completion.c has already done. With one loop in the
- * world wait moves the clock by itself; with several, rill_sim_run_for and its like do (run.c), and
- * waiting is RILL_EBUSY. The loop's thread only, but for wake.
+ * announces what is true, as a level-triggered poller does, and keeps it listed until nothing is.
+ * In the completion personality what is true is what completion.c has already done. With one loop
+ * in the world wait moves the clock by itself; with several, rill_sim_run_for and its like do
+ * (run.c), and waiting is RILL_EBUSY. The loop's thread only, but for wake.
  */
 #include "core/driver/sim/internal.h"
 
@@ -132,7 +132,7 @@ run_events(sim_driver *self)
     return collect(self) > 0 || self->closing < closing || atomic_exchange(&self->woken, false);
 }
 
-/* Other loops of the world have not run: only what this one has begun to close can be waited for. */
+/* The other loops have not run: only what this one has begun to close can be waited for. */
 static int
 wait_among_others(sim_driver *self)
 {

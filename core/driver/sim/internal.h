@@ -1,8 +1,9 @@
 /*
  * What the files of the simulated kernel share: the world, its clock, hosts, sockets and choices.
  *
- * Nothing here is ordered by an address or by wall time: objects have numbers, lists are in the order
- * of making, and every random choice is a hash (choice.c). A world and all in it belong to one thread.
+ * Nothing here is ordered by an address or by wall time: objects have numbers, lists are in the
+ * order of making, and every random choice is a hash (choice.c). A world and all in it belong to
+ * one thread.
  */
 #ifndef RILL__SIM_INTERNAL_H
 #define RILL__SIM_INTERNAL_H

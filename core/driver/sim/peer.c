@@ -3,8 +3,8 @@
  *
  * A peer reads what arrives into a buffer and sends what it was fed, both in one event that is
  * scheduled whenever its socket or its script changes: nothing of a peer runs inside a call of the
- * user's. Its socket has no descriptor and meets no fault of system calls. The world owns peers until
- * its own end. The world's thread only.
+ * user's. Its socket has no descriptor and meets no fault of system calls. The world owns peers
+ * until its own end. The world's thread only.
  */
 #include <stdlib.h>
 

@@ -1,12 +1,13 @@
 /*
  * Bytes on their way: one direction of a connection, with its buffers, window and flight.
  *
- * The pipe is kept at the receiver's end. The sender's bytes go into its ring at once and never move
- * again until they are read; what travels are offsets. At most SIM_SEGMENTS are in flight, each with
- * a time of arrival, in order; FIN and RST queue behind them. Acknowledgements carry room in the send
- * buffer and the window, and are only sent where the sender may care. A direction that is cut tries
- * again like TCP: from 200 ms on, doubling, for 924 s. On a Unix socket bytes arrive as they are
- * written. Nothing here frees a socket but the two events, at their end. The world's thread only.
+ * The pipe is kept at the receiver's end. The sender's bytes go into its ring at once and never
+ * move again until they are read; what travels are offsets. At most SIM_SEGMENTS are in flight,
+ * each with a time of arrival, in order; FIN and RST queue behind them. Acknowledgements carry room
+ * in the send buffer and the window, and are only sent where the sender may care. A direction that
+ * is cut tries again like TCP: from 200 ms on, doubling, for 924 s. On a Unix socket bytes arrive
+ * as they are written. Nothing here frees a socket but the two events, at their end. The world's
+ * thread only.
  */
 #include "core/driver/sim/internal.h"
 

@@ -2,9 +2,9 @@
  * Who has which port: the rules of bind, listen and connect, and TIME_WAIT.
  *
  * As Linux: two users of one port get along if their addresses do not meet, if both said
- * SO_REUSEADDR and the older one does not listen, or if both said SO_REUSEPORT. The side that closed
- * first keeps its port for 60 s. A connect may share its port with another one to another place.
- * The world's thread only.
+ * SO_REUSEADDR and the older one does not listen, or if both said SO_REUSEPORT. The side that
+ * closed first keeps its port for 60 s. A connect may share its port with another one to another
+ * place. The world's thread only.
  */
 #include "core/driver/sim/internal.h"
 

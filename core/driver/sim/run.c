@@ -2,9 +2,9 @@
  * Running a world: all its loops in turn, then the clock, until what was asked for.
  *
  * A round runs what is due and gives one turn to every loop that has something to run; only a round
- * in which nothing happened lets time pass, to the next event or timer and never beyond. The order of
- * loops in a round is the order of making when calm, else it begins at a loop drawn for the round.
- * The world's thread only.
+ * in which nothing happened lets time pass, to the next event or timer and never beyond. The order
+ * of loops in a round is the order of making when calm, else it begins at a loop drawn for the
+ * round. The world's thread only.
  */
 #include "core/driver/sim/internal.h"
 

@@ -1,10 +1,11 @@
 /*
  * Sockets: making, closing and freeing them, and what send, recv and shutdown answer.
  *
- * A socket is owned by its descriptor, by a listener's queue, or by a peer. When the owner lets go it
- * stays until the connection has nothing left to say; the two ends of a connection go together. Only
- * rill__sim_socket_settle frees, so it is the last thing that an event or a close does. A descriptor
- * is a slot with a generation: a stale one is EBADF, never another socket. The world's thread only.
+ * A socket is owned by its descriptor, by a listener's queue, or by a peer. When the owner lets go
+ * it stays until the connection has nothing left to say; the two ends of a connection go together.
+ * Only rill__sim_socket_settle frees, so it is the last thing that an event or a close does. A
+ * descriptor is a slot with a generation: a stale one is EBADF, never another socket. The world's
+ * thread only.
  */
 #include "core/driver/sim/internal.h"
 

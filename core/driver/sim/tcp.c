@@ -2,10 +2,10 @@
  * TCP: the handshake, FIN, RST, and who learns what in which order.
  *
  * As Linux does it, observed there: bytes that were received stay readable after a reset, then
- * ECONNRESET once, then EOF; a reset after the peer's FIN is EPIPE for the writer and nothing for the
- * reader; a full backlog drops the SYN, which is tried again after 1 s, 2 s, 4 s..., seven times; a
- * child that was reset before accept is accepted and then fails. The steps of a handshake are one
- * event at the client; the child has its own for the last ACK. The world's thread only.
+ * ECONNRESET once, then EOF; a reset after the peer's FIN is EPIPE for the writer and nothing for
+ * the reader; a full backlog drops the SYN, which is tried again after 1 s, 2 s, 4 s..., seven
+ * times; a child that was reset before accept is accepted and then fails. The steps of a handshake
+ * are one event at the client; the child has its own for the last ACK. The world's thread only.
  */
 #include "core/driver/sim/internal.h"
 

@@ -1,8 +1,8 @@
 /*
  * The trace: a rolling hash over every event, and the last 4096 of them to look at.
  *
- * The hash takes in the virtual time, host, object, event and its number, all of them values that the
- * seed and the program decide: equal runs have equal hashes, whatever compiler, optimisation or
+ * The hash takes in the virtual time, host, object, event and its number, all of them values that
+ * the seed and the program decide: equal runs have equal hashes, whatever compiler, optimisation or
  * address space. The ring is printed on request and when an invariant of the world breaks. The
  * world's thread only.
  */

@@ -3,8 +3,8 @@
  *
  * As Linux: connecting is done when the call returns, or refused with EAGAIN when the backlog is
  * full; a path stays when its socket closes; the end that closes with bytes unread gives the other
- * one ECONNRESET, after what it still has to read; there is no reset to send. A path has an identity
- * that is never used again, as device and inode are. The world's thread only.
+ * one ECONNRESET, after what it still has to read; there is no reset to send. A path has an
+ * identity that is never used again, as device and inode are. The world's thread only.
  */
 #include <stddef.h>
 #include <sys/un.h>

@@ -2,9 +2,9 @@
  * The world: its life and its memory.
  *
  * It owns hosts, sockets, peers and scripts, all of them made from the world's own allocator; loops
- * bring their drivers, which live in their loop's memory and are only listed here. The allocator that
- * is handed to loops counts what passes and fails on request; the world's own never does. The world's
- * thread only; but for the counting allocator, which a loop's inbox calls under its lock.
+ * bring their drivers, which live in their loop's memory and are only listed here. The allocator
+ * that is handed to loops counts what passes and fails on request; the world's own never does. The
+ * world's thread only; but for the counting allocator, which a loop's inbox calls under its lock.
  */
 #include <stdlib.h>
 
