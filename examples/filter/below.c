@@ -18,8 +18,8 @@ below_made(rill_transport *t, void *self, void *arg)
 {
     struct below *b = self;
     const throttle_config *config = arg;
-    int rc = rill_transport_new(rill_transport_loop(t), &throttle_ops, NULL, config->protocol,
-        config->arg, RILL_SITE("throttle"), &b->above);
+    int rc = rill_transport_new(rill_transport_loop(t), &throttle_ops, config->options,
+        config->protocol, config->arg, RILL_SITE("throttle"), &b->above);
 
     if (rc < 0) {
         rill_transport_fail(t, rc, NULL);

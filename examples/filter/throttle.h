@@ -19,9 +19,13 @@ typedef struct throttle_config {
     uint64_t bytes_per_second; /* At least 1000. */
     const rill_protocol *protocol;
     void *arg;
+    const rill_transport_options *options; /* For the marks and the cap above; NULL: defaults. */
 } throttle_config;
 
 extern const rill_protocol throttle_protocol;
+
+/* Run the library's conformance battery over it; returns how many cases failed (conformance.c). */
+int throttle_conformance(void);
 
 /* The rest is between the files of the throttle. */
 
