@@ -14,6 +14,7 @@
 #include <fnmatch.h>
 #include <getopt.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -21,13 +22,13 @@
 
 static const struct contestant contestants_known[] = {
     { "epoll", "contestant-epoll", NULL, NULL },
+    { "epoll-again", "contestant-epoll", NULL, NULL }, /* The noise: must come out at 1.00. */
     { "rill", "contestant-rill", NULL, NULL },
     { "libuv", "contestant-uv", NULL, NULL },
     { "libuv-128k", "contestant-uv", "BENCH_READ_KIB", "128" },
     { "libevent", "contestant-event", NULL, NULL },
     { "libevent-plain", "contestant-event-plain", NULL, NULL },
     { "asio", "contestant-asio", NULL, NULL },
-    { "asio-async", "contestant-asio", "BENCH_ASIO_ASYNC_WRITE", "1" },
 };
 
 static const char *const workloads_known[] = { "tcp-64-c1", "tcp-64-c100", "tcp-64-c1000",
@@ -48,7 +49,8 @@ usage(int status)
 {
     fputs("usage: compare [options]\n"
           "  --rounds N        rounds (default 15; --quick 5)\n"
-          "  --seconds S       length of a measured window (default 0.5; --quick 0.15)\n"
+          "  --seconds S       measured time of a contestant in a round (default 0.5; --quick 0.2)\n"
+          "  --slices N        windows it is cut into, taking turns (default 10; --quick 5)\n"
           "  --warm S          warm-up before it (default 0.1; --quick 0.05)\n"
           "  --only GLOB,...   workloads by name; a name outside the list is taken too\n"
           "  --who NAME,...    contestants; the floor, epoll, is always there\n"
@@ -187,22 +189,19 @@ descriptors_raise(void)
 }
 
 static void
-round_measure(struct run *run, size_t round)
+rounds_measure(struct run *run)
 {
-    for (size_t w = 0; w < run->workload_count; w++) {
-        const struct workload *workload = &run->workloads[w];
+    for (size_t round = 0; round < run->rounds; round++)
+        for (size_t w = 0; w < run->workload_count; w++) {
+            const struct workload *workload = &run->workloads[w];
 
-        if (workload->mode == WORKLOAD_IDLE && round >= IDLE_ROUNDS_MAX)
-            continue; /* Memory does not depend on the minute. */
-        fprintf(stderr, "\rround %zu of %zu: %-20s", round + 1, run->rounds, workload->name);
-        for (size_t i = 0; i < run->contestant_count; i++) {
-            size_t c = (i + round) % run->contestant_count;
-            struct cell *cell = run_cell(run, w, c, round);
-
-            cell_measure(run, run->contestants[c], workload, cell);
-            run->failures += !cell->valid;
+            if (workload->mode == WORKLOAD_IDLE && round >= IDLE_ROUNDS_MAX)
+                continue; /* Memory does not depend on the minute. */
+            fprintf(stderr, "round %zu of %zu, %s\n", round + 1, run->rounds, workload->name);
+            round_measure(run, w, round);
+            for (size_t c = 0; c < run->contestant_count; c++)
+                run->failures += !run_cell(run, w, c, round)->valid;
         }
-    }
 }
 
 static double
@@ -261,7 +260,7 @@ arguments_check(const struct run *run)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
-    if (run->rounds < 1 || run->rounds > ROUNDS_MAX || run->seconds <= 0 || run->warm_s < 0)
+    if (run->rounds < 1 || run->rounds > ROUNDS_MAX || run->slices < 1 || run->seconds <= 0 || run->warm_s < 0)
         usage(2);
     if (run->server_core >= cores || run->load_core >= cores || run->server_core < 0 ||
         run->load_core < 0) {
@@ -274,7 +273,7 @@ static struct arguments
 arguments_read(int argc, char **argv, struct run *run)
 {
     static const struct option options[] = { { "rounds", 1, NULL, 'r' },
-        { "seconds", 1, NULL, 's' }, { "warm", 1, NULL, 'm' }, { "only", 1, NULL, 'o' },
+        { "seconds", 1, NULL, 's' }, { "slices", 1, NULL, 'n' }, { "warm", 1, NULL, 'm' }, { "only", 1, NULL, 'o' },
         { "who", 1, NULL, 'w' }, { "json", 1, NULL, 'j' }, { "server-core", 1, NULL, 'S' },
         { "load-core", 1, NULL, 'L' }, { "realtime", 0, NULL, 't' }, { "quick", 0, NULL, 'q' },
         { "list", 0, NULL, 'l' }, { "help", 0, NULL, 'h' }, { NULL, 0, NULL, 0 } };
@@ -285,6 +284,7 @@ arguments_read(int argc, char **argv, struct run *run)
         switch (option) {
         case 'r': run->rounds = strtoul(optarg, NULL, 10); break;
         case 's': run->seconds = atof(optarg); break;
+        case 'n': run->slices = strtoul(optarg, NULL, 10); break;
         case 'm': run->warm_s = atof(optarg); break;
         case 'o': arguments.only = optarg; break;
         case 'w': arguments.who = optarg; break;
@@ -303,7 +303,9 @@ arguments_read(int argc, char **argv, struct run *run)
     if (run->rounds == 0)
         run->rounds = arguments.quick ? 5 : 15;
     if (run->seconds == 0)
-        run->seconds = arguments.quick ? 0.15 : 0.5;
+        run->seconds = arguments.quick ? 0.2 : 0.5;
+    if (run->slices == 0)
+        run->slices = arguments.quick ? 5 : 10;
     if (run->warm_s == 0)
         run->warm_s = arguments.quick ? 0.05 : 0.1;
     arguments_check(run);
@@ -326,22 +328,15 @@ main(int argc, char **argv)
         perror(arguments.json);
         return 1;
     }
+    (void)signal(SIGPIPE, SIG_IGN); /* A load generator that dies is reported, not fatal. */
     descriptors_raise();
-    for (size_t round = 0; round < run.rounds; round++)
-        round_measure(&run, round);
-    fputc('\n', stderr);
+    rounds_measure(&run);
     report_markdown(&run, stdout);
     report_calibration(&run, stdout);
     if (json != NULL) {
         report_json(&run, json);
         (void)fclose(json);
     }
-    {
-        char path[PATH_MAX];
-
-        (void)snprintf(path, sizeof(path), "%s/socket", run.scratch);
-        (void)unlink(path);
-        (void)rmdir(run.scratch);
-    }
+    (void)rmdir(run.scratch); /* Empty, unless a server was killed. */
     return run.failures == 0 ? 0 : 1;
 }

@@ -38,7 +38,8 @@ struct run {
     struct workload workloads[WORKLOADS_MAX];
     size_t workload_count;
     size_t rounds;
-    double seconds;
+    size_t slices;  /* A cell is so many windows, */
+    double seconds; /* so long in all. */
     double warm_s;
     int server_core;
     int load_core;
@@ -65,9 +66,9 @@ run_cell(const struct run *run, size_t workload, size_t contestant, size_t round
     return &run->cells[(workload * run->contestant_count + contestant) * run->rounds + round];
 }
 
-/* Measure one cell; a failure is told on stderr and leaves `ret` invalid. */
-void cell_measure(const struct run *run, const struct contestant *contestant,
-    const struct workload *workload, struct cell *ret);
+/* Measure all contestants on one workload for one round. A failure is told on stderr and leaves its
+ * cell invalid. */
+void round_measure(const struct run *run, size_t workload, size_t round);
 
 /* Median over the rounds of a run. */
 struct estimate run_estimate(

@@ -1,7 +1,7 @@
 /*
  * The load generator: a closed loop on raw epoll against an echo server.
  *
- *     load WORKLOAD WHERE [--seconds S] [--warm S] [--ops N] [--pid PID]
+ *     load WORKLOAD WHERE [--seconds S] [--warm S] [--ops N] [--slices 1] [--pid PID]
  *
  * WHERE is a port of 127.0.0.1 or a Unix path. Every byte that comes back is compared: each
  * connection sends its own stretch of one pseudo-random stream whose period is prime, so a lost,
@@ -12,10 +12,14 @@
  * warming up happen before it; every operation issued in it is answered in it. One line of
  * key=value goes to stdout, a complaint to stderr with status 1.
  *
- * With --ops the window holds exactly N operations and there is no warm-up, which is what the
- * counting of instructions and system calls needs. The idle workload prints "probed" when the server
- * answers, waits for a byte on stdin, opens its connections, prints "ready" when each had its echo,
- * and holds them until stdin ends.
+ * With --slices 1 it says "ready" when it is connected and warm, then measures one more window of
+ * --seconds for every byte on stdin and answers "done", so that an orchestrator can let several
+ * contestants take turns within a fraction of a second; the line with the sums follows when stdin
+ * ends. The idle workload says "probed" when the server answers, waits for a byte, opens its
+ * connections, says "ready" when each had its echo, and holds them until stdin ends.
+ *
+ * With --ops one window holds exactly N operations and there is no warm-up, which is what the
+ * counting of instructions and system calls needs.
  *
  * One thread. An error of any kind ends the process: a wrong run must not yield a number.
  */
@@ -64,7 +68,9 @@ struct connection {
 
 static struct workload workload;
 static struct connection *connections;
-static struct histogram latency;
+static struct histogram latencies_measured;
+static struct histogram latencies_warming; /* Thrown away. */
+static struct histogram *latency = &latencies_warming;
 static unsigned char receive_buffer[RECEIVE_BYTES] __attribute__((aligned(4096)));
 static unsigned char *pattern;
 static union {
@@ -294,7 +300,7 @@ connection_receive(struct connection *c)
     if (done == 0)
         return;
     for (uint32_t i = 0; i < done; i++) {
-        histogram_add(&latency, now_ns - c->stamps[c->stamps_at]);
+        histogram_add(latency, now_ns - c->stamps[c->stamps_at]);
         c->stamps_at = (c->stamps_at + 1) % workload.depth;
     }
     c->in_flight -= done;
@@ -331,7 +337,6 @@ window(uint64_t length_ns, uint64_t operations)
 {
     uint64_t start_ns = clock_read();
 
-    memset(&latency, 0, sizeof(latency));
     completed = 0;
     budget = operations;
     deadline_ns = length_ns == 0 ? UINT64_MAX : start_ns + length_ns;
@@ -429,25 +434,63 @@ idle_hold(void)
         continue;
 }
 
-static void
-measure(double warm_s, double seconds, uint64_t operations, const char *pid)
-{
-    uint64_t cpu_ns;
-    uint64_t length_ns;
-    uint64_t warm_ns = (uint64_t)(warm_s * (double)SECOND_NS);
+struct plan {
+    double seconds;      /* Of one window. */
+    double warm_s;       /* Before the first one. */
+    uint64_t operations; /* UINT64_MAX: by time. */
+    bool sliced;
+    const char *pid; /* NULL: the server's books are not read. */
+};
 
-    if (operations == UINT64_MAX && warm_ns > 0)
-        (void)window(warm_ns, UINT64_MAX);
-    cpu_ns = cpu_settled(pid);
-    length_ns = window(
-        operations == UINT64_MAX ? (uint64_t)(seconds * (double)SECOND_NS) : 0, operations);
-    cpu_ns = cpu_settled(pid) - cpu_ns;
+static struct {
+    uint64_t ops;
+    uint64_t ns;
+    uint64_t cpu_ns;
+} totals;
+
+static uint64_t
+ns_of(double seconds)
+{
+    return (uint64_t)(seconds * (double)SECOND_NS);
+}
+
+static void
+slice_measure(const struct plan *plan)
+{
+    bool timed = plan->operations == UINT64_MAX;
+    uint64_t cpu_ns = cpu_settled(plan->pid);
+
+    latency = &latencies_measured;
+    totals.ns += window(timed ? ns_of(plan->seconds) : 0, plan->operations);
+    latency = &latencies_warming;
+    totals.ops += completed;
+    totals.cpu_ns += cpu_settled(plan->pid) - cpu_ns;
+}
+
+static void
+measure(const struct plan *plan)
+{
+    char byte;
+
+    if (plan->operations == UINT64_MAX && plan->warm_s > 0)
+        (void)window(ns_of(plan->warm_s), UINT64_MAX);
+    if (!plan->sliced)
+        slice_measure(plan);
+    else
+        announce("ready");
+    while (plan->sliced && read(STDIN_FILENO, &byte, 1) > 0) {
+        /* Others have had the caches since our last slice. */
+        (void)window(ns_of(plan->seconds / 10), UINT64_MAX);
+        slice_measure(plan);
+        announce("done");
+    }
     printf("ops=%llu ns=%llu cpu_ns=%llu p50=%llu p99=%llu p999=%llu max=%llu\n",
-        (unsigned long long)completed, (unsigned long long)length_ns,
-        (unsigned long long)cpu_ns, (unsigned long long)histogram_quantile(&latency, 0.5),
-        (unsigned long long)histogram_quantile(&latency, 0.99),
-        (unsigned long long)histogram_quantile(&latency, 0.999),
-        (unsigned long long)latency.largest);
+        (unsigned long long)totals.ops, (unsigned long long)totals.ns,
+        (unsigned long long)totals.cpu_ns,
+        (unsigned long long)histogram_quantile(&latencies_measured, 0.5),
+        (unsigned long long)histogram_quantile(&latencies_measured, 0.99),
+        (unsigned long long)histogram_quantile(&latencies_measured, 0.999),
+        (unsigned long long)latencies_measured.largest);
 }
 
 static void
@@ -467,33 +510,33 @@ descriptors_raise(void)
 static void __attribute__((noreturn))
 usage(void)
 {
-    fputs("usage: load WORKLOAD WHERE [--seconds S] [--warm S] [--ops N] [--pid PID]\n", stderr);
+    fputs("usage: load WORKLOAD WHERE [--seconds S] [--warm S] [--ops N] [--slices 1] [--pid PID]\n",
+        stderr);
     exit(2);
 }
 
 int
 main(int argc, char **argv)
 {
-    double seconds = 1;
-    double warm_s = 0.1;
-    uint64_t operations = UINT64_MAX;
-    const char *pid = NULL;
+    struct plan plan = { .seconds = 1, .warm_s = 0.1, .operations = UINT64_MAX };
 
     if (argc < 3 || argc % 2 == 0 || !workload_parse(argv[1], &workload))
         usage();
     for (int i = 3; i < argc; i += 2) {
         if (strcmp(argv[i], "--seconds") == 0)
-            seconds = atof(argv[i + 1]);
+            plan.seconds = atof(argv[i + 1]);
         else if (strcmp(argv[i], "--warm") == 0)
-            warm_s = atof(argv[i + 1]);
+            plan.warm_s = atof(argv[i + 1]);
         else if (strcmp(argv[i], "--ops") == 0)
-            operations = strtoull(argv[i + 1], NULL, 10);
+            plan.operations = strtoull(argv[i + 1], NULL, 10);
+        else if (strcmp(argv[i], "--slices") == 0)
+            plan.sliced = atoi(argv[i + 1]) != 0;
         else if (strcmp(argv[i], "--pid") == 0)
-            pid = argv[i + 1];
+            plan.pid = argv[i + 1];
         else
             usage();
     }
-    if (seconds <= 0 || operations == 0)
+    if (plan.seconds <= 0 || plan.operations == 0)
         usage();
     descriptors_raise();
     server_set(argv[2]);
@@ -506,7 +549,7 @@ main(int argc, char **argv)
         idle_hold();
     } else {
         connections_make();
-        measure(warm_s, seconds, operations, pid);
+        measure(&plan);
     }
     return 0;
 }

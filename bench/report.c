@@ -159,9 +159,9 @@ report_markdown(const struct run *run, FILE *out)
         any_idle |= is_idle(run, w);
     }
     fprintf(out,
-        "%zu rounds of %g s windows after %g s of warm-up; server on core %d, load generator on "
+        "%zu rounds of %g s, taken in turns of %zu slices; server on core %d, load generator on "
         "core %d%s; %zu cells failed.\n\n",
-        run->rounds, run->seconds, run->warm_s, run->server_core, run->load_core,
+        run->rounds, run->seconds, run->slices, run->server_core, run->load_core,
         run->realtime ? ", both in SCHED_RR" : "", run->failures);
     if (any_busy) {
         table_of_ratios(run, out);

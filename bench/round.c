@@ -1,7 +1,8 @@
 /*
- * One cell: start a fresh server on its core, let the load generator measure on the other, stop
- * the server. A fresh process each time, so that the luck of one memory layout does not decide a
- * whole run. Both children die with this process.
+ * One round of one workload: a fresh server and load generator for every contestant, which then
+ * take turns in short slices, so that what slows the machine down for a second slows all of them.
+ * Whoever is not having its turn is at rest and costs nothing. Fresh processes each round, so that
+ * the luck of one memory layout does not decide a whole run. The children die with this process.
  *
  * One thread. Every child that is started here is reaped here, on each path.
  */
@@ -37,10 +38,20 @@ struct load {
     int out; /* Its stdout. */
 };
 
+struct session {
+    const struct contestant *contestant;
+    const struct workload *workload;
+    pid_t server;
+    struct load load;
+    bool alive;
+    char where[128]; /* The port or the path. */
+};
+
 static void
-complain(const struct contestant *contestant, const struct workload *workload, const char *what)
+complain(const struct session *session, const char *what)
 {
-    fprintf(stderr, "compare: %s, %s: %s\n", workload->name, contestant->name, what);
+    fprintf(stderr, "compare: %s, %s: %s\n", session->workload->name, session->contestant->name,
+        what);
 }
 
 /* In the child: pinned, in the class that was asked for, mortal. */
@@ -50,6 +61,7 @@ child_prepare(const struct run *run, int core)
     struct sched_param param = { .sched_priority = REALTIME_PRIORITY };
     cpu_set_t cores;
 
+    (void)signal(SIGPIPE, SIG_DFL); /* We ignore it; what we measure must not. */
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* Only tidiness: it cannot fail with a signal. */
     CPU_ZERO(&cores);
     CPU_SET(core, &cores);
@@ -105,11 +117,11 @@ load_exec(const struct run *run, const struct workload *workload, const char *wh
     char pid[32];
 
     (void)snprintf(path, sizeof(path), "%s/load", run->directory);
-    (void)snprintf(seconds, sizeof(seconds), "%g", run->seconds);
+    (void)snprintf(seconds, sizeof(seconds), "%g", run->seconds / (double)run->slices);
     (void)snprintf(warm, sizeof(warm), "%g", run->warm_s);
     (void)snprintf(pid, sizeof(pid), "%d", (int)server);
     execl(path, "load", workload->name, where, "--seconds", seconds, "--warm", warm, "--pid", pid,
-        (char *)NULL);
+        "--slices", "1", (char *)NULL);
     perror(path);
     _exit(127);
 }
@@ -174,7 +186,6 @@ load_finish(const struct load *load, bool ended_well)
 {
     int status = 0;
 
-    (void)close(load->in);
     (void)close(load->out);
     if (!ended_well)
         (void)kill(load->pid, SIGKILL);
@@ -227,21 +238,31 @@ pss_read(pid_t pid, uint64_t *ret_kib)
 }
 
 static bool
-idle_measure(const struct load *load, const struct workload *workload, pid_t server,
-    struct cell *cell)
+load_tells(const struct load *load, const char *what)
 {
     char line[LINE_BYTES];
+
+    return load_line(load, line) && strcmp(line, what) == 0;
+}
+
+static bool
+load_go(const struct load *load)
+{
+    return write(load->in, "\n", 1) == 1;
+}
+
+static bool
+idle_measure(const struct session *session, struct cell *cell)
+{
+    const struct load *load = &session->load;
     uint64_t before_kib;
     uint64_t after_kib;
 
-    if (!load_line(load, line) || strcmp(line, "probed") != 0 || !pss_read(server, &before_kib))
+    if (!load_tells(load, "probed") || !pss_read(session->server, &before_kib) ||
+        !load_go(load) || !load_tells(load, "ready") || !pss_read(session->server, &after_kib))
         return false;
-    if (write(load->in, "\n", 1) != 1)
-        return false;
-    if (!load_line(load, line) || strcmp(line, "ready") != 0 || !pss_read(server, &after_kib))
-        return false;
-    cell->idle_bytes =
-        ((double)after_kib - (double)before_kib) * 1024.0 / (double)workload->connections;
+    cell->idle_bytes = ((double)after_kib - (double)before_kib) * 1024.0 /
+                       (double)session->workload->connections;
     return true;
 }
 
@@ -266,44 +287,97 @@ port_choose(void)
     return -1;
 }
 
-void
-cell_measure(const struct run *run, const struct contestant *contestant,
-    const struct workload *workload, struct cell *ret)
+static void
+session_start(const struct run *run, const struct contestant *contestant,
+    const struct workload *workload, struct session *ret)
 {
-    struct cell cell = { 0 };
-    struct load load;
-    char where[4096];
-    char line[LINE_BYTES];
-    pid_t server;
-    bool ok;
-
-    *ret = cell;
-    if (workload->is_unix)
-        (void)snprintf(where, sizeof(where), "%s/socket", run->scratch);
-    else
-        (void)snprintf(where, sizeof(where), "%d", port_choose());
-    if (workload->is_unix)
-        (void)unlink(where); /* The last server may have left it. */
-    server = server_start(run, contestant, workload, where);
-    if (server < 0) {
-        complain(contestant, workload, "no process for the server");
+    *ret = (struct session){ .contestant = contestant, .workload = workload };
+    if (workload->is_unix) {
+        (void)snprintf(ret->where, sizeof(ret->where), "%s/%s", run->scratch, contestant->name);
+    } else {
+        (void)snprintf(ret->where, sizeof(ret->where), "%d", port_choose());
+    }
+    ret->server = server_start(run, contestant, workload, ret->where);
+    if (ret->server < 0) {
+        complain(ret, "no process for the server");
         return;
     }
-    if (!load_start(run, workload, where, server, &load)) {
-        complain(contestant, workload, "no process for the load generator");
-        server_stop(server);
+    if (!load_start(run, workload, ret->where, ret->server, &ret->load)) {
+        complain(ret, "no process for the load generator");
+        server_stop(ret->server);
         return;
+    }
+    ret->alive = true;
+}
+
+/* The rest of a session; fills in `ret` when all of it went well. */
+static void
+session_finish(struct session *session, bool ok, struct cell *ret)
+{
+    struct cell cell = *ret;
+    char line[LINE_BYTES];
+
+    (void)close(session->load.in); /* Asks for the sums. */
+    if (session->workload->mode != WORKLOAD_IDLE)
+        ok = ok && load_line(&session->load, line) && cell_parse(line, &cell);
+    ok = load_finish(&session->load, ok) && ok;
+    server_stop(session->server);
+    if (session->workload->is_unix)
+        (void)unlink(session->where); /* The server may have done it. */
+    session->alive = false;
+    if (!ok) {
+        complain(session, "not measured");
+        return;
+    }
+    *ret = cell;
+    ret->valid = true;
+}
+
+static void
+idle_round(const struct run *run, const struct workload *workload, size_t contestant,
+    struct cell *ret)
+{
+    struct session session;
+
+    session_start(run, run->contestants[contestant], workload, &session);
+    if (session.alive)
+        session_finish(&session, idle_measure(&session, ret), ret);
+}
+
+static void
+slice(struct session *session, struct cell *cell)
+{
+    if (session->alive && !(load_go(&session->load) && load_tells(&session->load, "done")))
+        session_finish(session, false, cell);
+}
+
+void
+round_measure(const struct run *run, size_t workload_index, size_t round)
+{
+    const struct workload *workload = &run->workloads[workload_index];
+    struct session sessions[CONTESTANTS_MAX];
+
+    for (size_t i = 0; i < run->contestant_count; i++) {
+        size_t c = (i + round) % run->contestant_count;
+        struct cell *cell = run_cell(run, workload_index, c, round);
+
+        if (workload->mode == WORKLOAD_IDLE) {
+            idle_round(run, workload, c, cell);
+            continue;
+        }
+        session_start(run, run->contestants[c], workload, &sessions[c]);
+        if (sessions[c].alive && !load_tells(&sessions[c].load, "ready"))
+            session_finish(&sessions[c], false, cell);
     }
     if (workload->mode == WORKLOAD_IDLE)
-        ok = idle_measure(&load, workload, server, &cell);
-    else
-        ok = load_line(&load, line) && cell_parse(line, &cell);
-    ok = load_finish(&load, ok) && ok;
-    server_stop(server);
-    if (!ok) {
-        complain(contestant, workload, "not measured");
         return;
-    }
-    cell.valid = true;
-    *ret = cell;
+    for (size_t s = 0; s < run->slices; s++)
+        for (size_t i = 0; i < run->contestant_count; i++) {
+            size_t c = (i + round + s) % run->contestant_count;
+
+            slice(&sessions[c], run_cell(run, workload_index, c, round));
+        }
+    for (size_t c = 0; c < run->contestant_count; c++)
+        if (sessions[c].alive)
+            session_finish(&sessions[c], true, run_cell(run, workload_index, c, round));
 }
