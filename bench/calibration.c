@@ -95,8 +95,7 @@ report_calibration(const struct run *run, FILE *out)
 
     for (size_t w = 0; w < run->workload_count; w++) {
         for (size_t c = 1; c < run->contestant_count; c++) {
-            const struct row *row =
-                row_find(run->workloads[w].name, run->contestants[c]->name);
+            const struct row *row = row_find(run->workloads[w].name, run->contestants[c]->name);
             struct estimate ratio;
             double off;
 

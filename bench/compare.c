@@ -44,26 +44,27 @@ struct arguments {
     bool quick;
 };
 
-static void __attribute__((noreturn))
+_Noreturn static void
 usage(int status)
 {
-    fputs("usage: compare [options]\n"
-          "  --rounds N        rounds (default 15; --quick 5)\n"
-          "  --seconds S       measured time of a contestant in a round (default 0.5; --quick 0.2)\n"
-          "  --slices N        windows it is cut into, taking turns (default 10; --quick 5)\n"
-          "  --warm S          warm-up before it (default 0.1; --quick 0.05)\n"
-          "  --only GLOB,...   workloads by name; a name outside the list is taken too\n"
-          "  --who NAME,...    contestants; the floor, epoll, is always there\n"
-          "  --realtime        run server and load generator in SCHED_RR\n"
-          "  --server-core N   (default 0)    --load-core N   (default 1)\n"
-          "  --json FILE       also write every cell of every round\n"
-          "  --quick           short cells, few rounds: to look, not to quote\n"
-          "  --list            the names of workloads and contestants\n",
+    fputs(
+        "usage: compare [options]\n"
+        "  --rounds N        rounds (default 15; --quick 3)\n"
+        "  --seconds S       measured time of a contestant in a round (default 0.5; --quick 0.15)\n"
+        "  --slices N        windows it is cut into, taking turns (default 10; --quick 3)\n"
+        "  --warm S          warm-up before it (default 0.1; --quick 0.05)\n"
+        "  --only GLOB,...   workloads by name; a name outside the list is taken too\n"
+        "  --who NAME,...    contestants; the floor, epoll, is always there\n"
+        "  --realtime        run server and load generator in SCHED_RR\n"
+        "  --server-core N   (default 0)    --load-core N   (default 1)\n"
+        "  --json FILE       also write every cell of every round\n"
+        "  --quick           short cells, few rounds: to look, not to quote\n"
+        "  --list            the names of workloads and contestants\n",
         status == 0 ? stdout : stderr);
     exit(status);
 }
 
-static void __attribute__((noreturn))
+_Noreturn static void
 list(void)
 {
     for (size_t i = 0; i < sizeof(workloads_known) / sizeof(workloads_known[0]); i++)
@@ -195,8 +196,8 @@ rounds_measure(struct run *run)
         for (size_t w = 0; w < run->workload_count; w++) {
             const struct workload *workload = &run->workloads[w];
 
-            if (workload->mode == WORKLOAD_IDLE && round >= IDLE_ROUNDS_MAX)
-                continue; /* Memory does not depend on the minute. */
+            if (workload->mode == WORKLOAD_IDLE && round >= run->idle_rounds)
+                continue;
             fprintf(stderr, "round %zu of %zu, %s\n", round + 1, run->rounds, workload->name);
             round_measure(run, w, round);
             for (size_t c = 0; c < run->contestant_count; c++)
@@ -260,7 +261,8 @@ arguments_check(const struct run *run)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
-    if (run->rounds < 1 || run->rounds > ROUNDS_MAX || run->slices < 1 || run->seconds <= 0 || run->warm_s < 0)
+    if (run->rounds < 1 || run->rounds > ROUNDS_MAX || run->slices < 1 || run->seconds <= 0 ||
+        run->warm_s < 0)
         usage(2);
     if (run->server_core >= cores || run->load_core >= cores || run->server_core < 0 ||
         run->load_core < 0) {
@@ -273,39 +275,66 @@ static struct arguments
 arguments_read(int argc, char **argv, struct run *run)
 {
     static const struct option options[] = { { "rounds", 1, NULL, 'r' },
-        { "seconds", 1, NULL, 's' }, { "slices", 1, NULL, 'n' }, { "warm", 1, NULL, 'm' }, { "only", 1, NULL, 'o' },
-        { "who", 1, NULL, 'w' }, { "json", 1, NULL, 'j' }, { "server-core", 1, NULL, 'S' },
-        { "load-core", 1, NULL, 'L' }, { "realtime", 0, NULL, 't' }, { "quick", 0, NULL, 'q' },
-        { "list", 0, NULL, 'l' }, { "help", 0, NULL, 'h' }, { NULL, 0, NULL, 0 } };
+        { "seconds", 1, NULL, 's' }, { "slices", 1, NULL, 'n' }, { "warm", 1, NULL, 'm' },
+        { "only", 1, NULL, 'o' }, { "who", 1, NULL, 'w' }, { "json", 1, NULL, 'j' },
+        { "server-core", 1, NULL, 'S' }, { "load-core", 1, NULL, 'L' },
+        { "realtime", 0, NULL, 't' }, { "quick", 0, NULL, 'q' }, { "list", 0, NULL, 'l' },
+        { "help", 0, NULL, 'h' }, { NULL, 0, NULL, 0 } };
     struct arguments arguments = { 0 };
     int option;
 
     while ((option = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
         switch (option) {
-        case 'r': run->rounds = strtoul(optarg, NULL, 10); break;
-        case 's': run->seconds = atof(optarg); break;
-        case 'n': run->slices = strtoul(optarg, NULL, 10); break;
-        case 'm': run->warm_s = atof(optarg); break;
-        case 'o': arguments.only = optarg; break;
-        case 'w': arguments.who = optarg; break;
-        case 'j': arguments.json = optarg; break;
-        case 'S': run->server_core = atoi(optarg); break;
-        case 'L': run->load_core = atoi(optarg); break;
-        case 't': run->realtime = true; break;
-        case 'q': arguments.quick = true; break;
-        case 'l': list();
-        case 'h': usage(0);
-        default: usage(2);
+        case 'r':
+            run->rounds = strtoul(optarg, NULL, 10);
+            break;
+        case 's':
+            run->seconds = atof(optarg);
+            break;
+        case 'n':
+            run->slices = strtoul(optarg, NULL, 10);
+            break;
+        case 'm':
+            run->warm_s = atof(optarg);
+            break;
+        case 'o':
+            arguments.only = optarg;
+            break;
+        case 'w':
+            arguments.who = optarg;
+            break;
+        case 'j':
+            arguments.json = optarg;
+            break;
+        case 'S':
+            run->server_core = atoi(optarg);
+            break;
+        case 'L':
+            run->load_core = atoi(optarg);
+            break;
+        case 't':
+            run->realtime = true;
+            break;
+        case 'q':
+            arguments.quick = true;
+            break;
+        case 'l':
+            list();
+        case 'h':
+            usage(0);
+        default:
+            usage(2);
         }
     }
     if (optind != argc)
         usage(2);
     if (run->rounds == 0)
-        run->rounds = arguments.quick ? 5 : 15;
+        run->rounds = arguments.quick ? 3 : 15;
     if (run->seconds == 0)
-        run->seconds = arguments.quick ? 0.2 : 0.5;
+        run->seconds = arguments.quick ? 0.15 : 0.5;
+    run->idle_rounds = arguments.quick ? 1 : IDLE_ROUNDS_MAX;
     if (run->slices == 0)
-        run->slices = arguments.quick ? 5 : 10;
+        run->slices = arguments.quick ? 3 : 10;
     if (run->warm_s == 0)
         run->warm_s = arguments.quick ? 0.05 : 0.1;
     arguments_check(run);

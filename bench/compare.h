@@ -38,8 +38,9 @@ struct run {
     struct workload workloads[WORKLOADS_MAX];
     size_t workload_count;
     size_t rounds;
-    size_t slices;  /* A cell is so many windows, */
-    double seconds; /* so long in all. */
+    size_t idle_rounds; /* Fewer, for the idle workloads: memory repeats. */
+    size_t slices;      /* A cell is so many windows, */
+    double seconds;     /* so long in all. */
     double warm_s;
     int server_core;
     int load_core;
@@ -52,12 +53,12 @@ struct run {
 
 /* What one cell says about a contestant. */
 enum metric {
-    METRIC_CPU_US,      /* Server CPU per operation. */
-    METRIC_RATE_KOPS,   /* Thousand operations a second. */
+    METRIC_CPU_US,    /* Server CPU per operation. */
+    METRIC_RATE_KOPS, /* Thousand operations a second. */
     METRIC_P50_US,
     METRIC_P99_US,
     METRIC_P999_US,
-    METRIC_IDLE_KIB     /* Idle workloads only. */
+    METRIC_IDLE_KIB /* Idle workloads only. */
 };
 
 static inline struct cell *
@@ -71,8 +72,8 @@ run_cell(const struct run *run, size_t workload, size_t contestant, size_t round
 void round_measure(const struct run *run, size_t workload, size_t round);
 
 /* Median over the rounds of a run. */
-struct estimate run_estimate(
-    const struct run *run, size_t workload, size_t contestant, enum metric metric);
+struct estimate
+run_estimate(const struct run *run, size_t workload, size_t contestant, enum metric metric);
 
 /* CPU per operation of `over` divided by that of `under`, round by round: above 1 means that
  * `under` is the cheaper one. */

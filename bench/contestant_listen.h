@@ -52,9 +52,8 @@ contestant_listen(struct contestant_where where)
     fd = socket(addr.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         contestant_die("socket");
-    if (where.path == NULL &&
-        (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
-            setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0))
+    if (where.path == NULL && (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+                                  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0))
         contestant_die("setsockopt");
     if (bind(fd, &addr.any, len) < 0)
         contestant_die("bind");

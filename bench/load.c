@@ -87,7 +87,9 @@ static uint64_t in_flight; /* Operations, over all connections. */
 static uint64_t completed;
 static uint64_t churn_serial;
 
-static void __attribute__((noreturn, format(printf, 1, 2)))
+static void fail(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
+static void
 fail(const char *format, ...)
 {
     int saved = errno;
@@ -507,10 +509,11 @@ descriptors_raise(void)
         fail("%u connections need more descriptors than the limit", workload.connections);
 }
 
-static void __attribute__((noreturn))
+_Noreturn static void
 usage(void)
 {
-    fputs("usage: load WORKLOAD WHERE [--seconds S] [--warm S] [--ops N] [--slices 1] [--pid PID]\n",
+    fputs(
+        "usage: load WORKLOAD WHERE [--seconds S] [--warm S] [--ops N] [--slices 1] [--pid PID]\n",
         stderr);
     exit(2);
 }

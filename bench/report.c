@@ -36,8 +36,11 @@ static void
 table_of_ratios(const struct run *run, FILE *out)
 {
     fputs("### CPU of the floor over theirs\n\n"
-          "1.00 is as cheap as raw epoll, more is cheaper. Median over the rounds, and its 95% "
-          "interval.\n\n",
+          "1.00 is as cheap as raw epoll, more is cheaper. Median over the rounds, and ",
+        out);
+    fputs(run->rounds < ESTIMATE_ROUNDS_MIN
+              ? "all of its range: too few rounds for an interval.\n\n"
+              : "its 95% interval.\n\n",
         out);
     table_begin(run, 1, out);
     for (size_t w = 0; w < run->workload_count; w++) {

@@ -50,8 +50,8 @@ struct session {
 static void
 complain(const struct session *session, const char *what)
 {
-    fprintf(stderr, "compare: %s, %s: %s\n", session->workload->name, session->contestant->name,
-        what);
+    fprintf(
+        stderr, "compare: %s, %s: %s\n", session->workload->name, session->contestant->name, what);
 }
 
 /* In the child: pinned, in the class that was asked for, mortal. */
@@ -61,7 +61,7 @@ child_prepare(const struct run *run, int core)
     struct sched_param param = { .sched_priority = REALTIME_PRIORITY };
     cpu_set_t cores;
 
-    (void)signal(SIGPIPE, SIG_DFL); /* We ignore it; what we measure must not. */
+    (void)signal(SIGPIPE, SIG_DFL);         /* We ignore it; what we measure must not. */
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* Only tidiness: it cannot fail with a signal. */
     CPU_ZERO(&cores);
     CPU_SET(core, &cores);
@@ -258,11 +258,11 @@ idle_measure(const struct session *session, struct cell *cell)
     uint64_t before_kib;
     uint64_t after_kib;
 
-    if (!load_tells(load, "probed") || !pss_read(session->server, &before_kib) ||
-        !load_go(load) || !load_tells(load, "ready") || !pss_read(session->server, &after_kib))
+    if (!load_tells(load, "probed") || !pss_read(session->server, &before_kib) || !load_go(load) ||
+        !load_tells(load, "ready") || !pss_read(session->server, &after_kib))
         return false;
-    cell->idle_bytes = ((double)after_kib - (double)before_kib) * 1024.0 /
-                       (double)session->workload->connections;
+    cell->idle_bytes =
+        ((double)after_kib - (double)before_kib) * 1024.0 / (double)session->workload->connections;
     return true;
 }
 
@@ -334,8 +334,8 @@ session_finish(struct session *session, bool ok, struct cell *ret)
 }
 
 static void
-idle_round(const struct run *run, const struct workload *workload, size_t contestant,
-    struct cell *ret)
+idle_round(
+    const struct run *run, const struct workload *workload, size_t contestant, struct cell *ret)
 {
     struct session session;
 

@@ -12,12 +12,12 @@
 
 static int failures;
 
-#define EXPECT(condition)                                                                          \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            printf("selftest: line %d: %s\n", __LINE__, #condition);                               \
-            failures++;                                                                            \
-        }                                                                                          \
+#define EXPECT(condition)                                            \
+    do {                                                             \
+        if (!(condition)) {                                          \
+            printf("selftest: line %d: %s\n", __LINE__, #condition); \
+            failures++;                                              \
+        }                                                            \
     } while (0)
 
 static uint64_t

@@ -1,8 +1,8 @@
 /*
  * The median and its 95% interval by order statistics: whatever the distribution, the number of
  * rounds that fall below the true median is binomial(n, 1/2), so the k-th smallest and the k-th
- * largest value enclose it with a probability that depends on n and k alone. Below six rounds no
- * pair of values reaches 95%; the interval is then the whole range.
+ * largest value enclose it with a probability that depends on n and k alone. With too few
+ * rounds no pair of values reaches 95%, and the interval is the whole range.
  */
 #include "statistics.h"
 

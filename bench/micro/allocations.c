@@ -96,8 +96,8 @@ timers_insert_and_cancel(void)
     uint64_t state = MICRO_SEED;
 
     for (size_t i = 0; i < TIMERS; i++)
-        micro_must(rill_call_later(loop, (rill_ns)micro_timeout_ms(&state) * RILL_MS, on_call,
-                       NULL, &ids[i]) >= 0,
+        micro_must(rill_call_later(loop, (rill_ns)micro_timeout_ms(&state) * RILL_MS, on_call, NULL,
+                       &ids[i]) >= 0,
             "rill_call_later");
     for (size_t i = 0; i < TIMERS; i++)
         micro_must(
@@ -204,8 +204,8 @@ server_open(void)
     } addr;
     socklen_t len = sizeof(addr);
 
-    micro_must(rill_create_server(loop, &RILL_SERVER_OPTIONS(.host = "127.0.0.1"), &echo, NULL,
-                   &server) >= 0,
+    micro_must(rill_create_server(
+                   loop, &RILL_SERVER_OPTIONS(.host = "127.0.0.1"), &echo, NULL, &server) >= 0,
         "rill_create_server");
     micro_must(getsockname(rill_server_fd(server, 0), &addr.any, &len) == 0, "getsockname");
     server_port = ntohs(addr.in.sin_port);

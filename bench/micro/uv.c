@@ -101,8 +101,8 @@ timer_rearm(void)
         (void)uv_timer_start(&timers[i], on_timer, 30000, 0);
     start = micro_now_ns();
     for (size_t i = 0; i < MICRO_REARMS; i++)
-        (void)uv_timer_start(&timers[micro_random(&state) % MICRO_IDLE_TIMERS], on_timer,
-            30000 + i / 1000, 0);
+        (void)uv_timer_start(
+            &timers[micro_random(&state) % MICRO_IDLE_TIMERS], on_timer, 30000 + i / 1000, 0);
     result = micro_per_operation(start, MICRO_REARMS);
     timers_close(&loop, timers, MICRO_IDLE_TIMERS);
     return result;
