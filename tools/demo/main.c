@@ -27,7 +27,7 @@ static const struct demo_scene scenes[] = {
     { "echo", "as cheap as bare epoll", 30, scene_echo },
     { "idle", "an idle connection is cheap", 30, scene_idle },
     { "slow-reader", "a slow reader costs no memory", 30, scene_slow_reader },
-#if DEMO_HAS_SIM
+#ifdef DEMO_HAS_SIM
     { "storm", "faults are survived, and replayed", 30, scene_storm },
 #endif
 };
