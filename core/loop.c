@@ -400,6 +400,10 @@ check_options(const rill_loop_options *options, const rill__driver_ops *ops)
     if (options->recv_buffer_bytes != 0 &&
         (options->recv_buffer_bytes < HOT_BYTES_MIN || options->recv_buffer_bytes > HOT_BYTES_MAX))
         return RILL_EINVAL;
+    if (options->allocator != NULL &&
+        (options->allocator->alloc == NULL || options->allocator->resize == NULL ||
+            options->allocator->free == NULL))
+        return RILL_EINVAL;
     if (options->slow_callback < 0 || options->log_level > RILL_LOG_DEBUG)
         return RILL_EINVAL;
     return 0;
