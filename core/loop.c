@@ -207,6 +207,8 @@ begin(rill_loop *loop)
 static void
 end(rill_loop *loop)
 {
+    /* Who waits on the backend's descriptor himself is woken by posts too. */
+    (void)rill__inbox_may_sleep(loop->inbox);
     loop->sys->run_end(loop->driver);
     rill__running = NULL;
     loop->running = false;
