@@ -20,7 +20,8 @@
 
 #define STAGE_DIRECT   ((size_t)8 * 1024)   /* From here on a send of its own beats the copy. */
 #define TURN_BYTES     ((size_t)256 * 1024) /* Sent for one stream in a turn. */
-#define DISCARD_ROUNDS 16                   /* Receives before a close: up to 2 MiB. */
+#define DISCARD_BYTES  ((size_t)16 * 1024)
+#define DISCARD_ROUNDS 128                  /* Receives before a close: up to 2 MiB. */
 
 static const rill__driver_ops *
 ops_of(const rill_transport *t)
@@ -71,13 +72,13 @@ static void
 discard_input(stream *s)
 {
     rill_transport *t = rill__base(s);
-    rill_slice slice;
+    uint8_t waste[DISCARD_BYTES]; /* Not the hot buffer: who closes may still be reading from it. */
 
     if (t->eof_received)
         return;
     ops_of(t)->resume(t->loop->driver, &s->io);
     for (int i = 0; i < DISCARD_ROUNDS; i++) {
-        if (ops_of(t)->recv_take(t->loop->driver, &s->io, &slice) <= 0)
+        if (ops_of(t)->recv_into(t->loop->driver, &s->io, waste, sizeof(waste)) <= 0)
             return;
     }
 }
