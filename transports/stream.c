@@ -399,8 +399,10 @@ stream_write_ref(rill_transport *t, void *impl, const void *data, size_t len,
             return rc;
         sent = ops_of(t)->send_now(t->loop->driver, &s->io, &part, 1);
         if (sent < 0 && sent != -EAGAIN) {
+            rill__queue_advance(&s->queue, len); /* Not accounted yet, so not left to on_close. */
+            rill__queue_release_soon(t->loop, &s->queue);
             rill__stream_write_failed(s, (int)sent);
-            return 0; /* on_close releases. */
+            return 0;
         }
         sent = sent > 0 ? sent : 0;
         rill__queue_advance(&s->queue, (size_t)sent);
