@@ -147,9 +147,10 @@ rill_transport_account(rill_transport *t, int64_t delta_bytes, size_t sent)
         return;
     }
     pause_or_resume(t);
-    if (RILL__UNLIKELY(t->extra != NULL) && delta_bytes < 0) {
-        rill__drains_check(t);
-        rill__sendfile_resume(t);
+    if (RILL__UNLIKELY(t->extra != NULL)) {
+        rill__drains_check(t); /* Gathered bytes may have left without having been queued. */
+        if (delta_bytes < 0)
+            rill__sendfile_resume(t);
     }
 }
 

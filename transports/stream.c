@@ -232,15 +232,26 @@ parts_bytes(const rill__iov *parts, size_t count)
     return bytes;
 }
 
+/* What one write has come to so far. */
+typedef struct outcome {
+    size_t sent;
+    size_t queued;
+} outcome;
+
+/* What is in the queue already is accounted all the same: on_close takes it off again. */
 static void
-no_memory(stream *s)
+no_memory(stream *s, const outcome *o)
 {
+    rill_transport *t = rill__base(s);
+
     die(s, -ENOMEM, RILL_LAYER_SYSTEM, NULL, true);
+    t->aborting = true; /* The marks are of no interest any more. */
+    rill_transport_account(t, (int64_t)o->queued, o->sent);
 }
 
 /* Keep what follows the first `skip` bytes; returns false when the connection is lost for it. */
 static bool
-queue_rest(stream *s, const rill__iov *parts, size_t count, size_t skip)
+queue_rest(stream *s, const rill__iov *parts, size_t count, size_t skip, outcome *o)
 {
     rill_transport *t = rill__base(s);
 
@@ -251,37 +262,52 @@ queue_rest(stream *s, const rill__iov *parts, size_t count, size_t skip)
         }
         if (rill__queue_append(t->loop, &s->queue, (const uint8_t *)parts[i].base + skip,
                 parts[i].len - skip) < 0) {
-            no_memory(s);
+            no_memory(s, o);
             return false;
         }
+        o->queued += parts[i].len - skip;
         skip = 0;
     }
     return true;
 }
 
-/* Nothing is queued: send now, queue the rest. */
-static void
-send_or_queue(stream *s, const rill__iov *parts, size_t count)
+/* Send what the driver takes if nothing is queued before it, and queue the rest; returns false when
+ * the connection is lost for it. */
+static bool
+send_or_queue(stream *s, const rill__iov *parts, size_t count, outcome *o)
 {
     rill_transport *t = rill__base(s);
-    size_t bytes = parts_bytes(parts, count);
-    int64_t sent = ops_of(t)->send_now(t->loop->driver, &s->io, parts, count);
+    int64_t sent = 0;
 
-    if (RILL__LIKELY(sent == (int64_t)bytes)) {
-        t->bytes_out += bytes;
+    if (rill__queue_is_empty(&s->queue)) {
+        sent = ops_of(t)->send_now(t->loop->driver, &s->io, parts, count);
+        if (sent == -EAGAIN)
+            sent = 0;
+        if (sent < 0) {
+            rill__stream_write_failed(s, (int)sent);
+            return false;
+        }
+        o->sent += (size_t)sent;
+    }
+    if (RILL__LIKELY((size_t)sent == parts_bytes(parts, count)))
+        return true;
+    return queue_rest(s, parts, count, (size_t)sent, o);
+}
+
+/* The end of one write: only now the marks are looked at, since pause_writing may write too. */
+static void
+settle_write(stream *s, bool was_empty, const outcome *o)
+{
+    rill_transport *t = rill__base(s);
+
+    if (o->sent != 0)
         rill__deadlines_sent(s);
-        return;
-    }
-    if (sent == -EAGAIN)
-        sent = 0;
-    if (sent < 0) {
-        rill__stream_write_failed(s, (int)sent);
-        return;
-    }
-    if (!queue_rest(s, parts, count, (size_t)sent))
-        return;
-    start_send(s);
-    rill_transport_account(t, (int64_t)(bytes - (size_t)sent), (size_t)sent);
+    if (was_empty && o->queued != 0)
+        start_send(s);
+    if (o->queued != 0 || RILL__UNLIKELY(t->extra != NULL))
+        rill_transport_account(t, (int64_t)o->queued, o->sent);
+    else
+        t->bytes_out += o->sent;
 }
 
 static void
@@ -290,9 +316,11 @@ flush_stage(void *object)
     stream *s = object;
     rill_loop *loop = rill__base(s)->loop;
     rill__iov part = { loop->stage, loop->stage_len };
+    outcome o = { 0 };
 
     loop->stage_len = 0;
-    send_or_queue(s, &part, 1);
+    if (send_or_queue(s, &part, 1, &o))
+        settle_write(s, true, &o);
 }
 
 /* Send what is staged for whomever. */
@@ -328,7 +356,9 @@ static void
 send_with_stage(stream *s, const rill_iovec *parts, size_t count)
 {
     rill_loop *loop = rill__base(s)->loop;
+    bool was_empty = rill__queue_is_empty(&s->queue);
     rill__iov iov[RILL__IOV_MAX];
+    outcome o = { 0 };
     size_t used = 0;
 
     if (loop->epilogue != NULL && loop->epilogue_object == s) {
@@ -340,19 +370,11 @@ send_with_stage(stream *s, const rill_iovec *parts, size_t count)
         iov[used++] = (rill__iov){ parts[i].data, parts[i].len };
         if (used < RILL__IOV_MAX && i + 1 < count)
             continue;
-        if (rill__queue_is_empty(&s->queue)) {
-            send_or_queue(s, iov, used);
-        } else {
-            size_t bytes = parts_bytes(iov, used);
-
-            if (!queue_rest(s, iov, used, 0))
-                return;
-            rill_transport_account(rill__base(s), (int64_t)bytes, 0);
-        }
-        if (s->phase != STREAM_OPEN && s->phase != STREAM_FLUSHING)
+        if (!send_or_queue(s, iov, used, &o))
             return;
         used = 0;
     }
+    settle_write(s, was_empty, &o);
 }
 
 static void
