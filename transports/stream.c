@@ -477,10 +477,8 @@ stream_close(rill_transport *t, void *impl)
 static void
 stream_abort(rill_transport *t, void *impl, int code, const char *sentence)
 {
-    bool ours = code <= RILL_EUSER || sentence != NULL;
-
     (void)t;
-    die(impl, code, ours ? RILL_LAYER_PROTOCOL : RILL_LAYER_TRANSPORT, sentence, true);
+    die(impl, code, RILL_LAYER_TRANSPORT, sentence, true);
 }
 
 /* ---- receiving ---- */
