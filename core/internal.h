@@ -253,6 +253,7 @@ struct rill_loop {
     rill__ready *ready_head;
     rill__ready *ready_tail;
     size_t ready_count;
+    size_t turn_left; /* How many at the head of the list this turn still runs. */
     void (*epilogue)(void *object); /* After the present callback: the staged write, see stream.c. */
     void *epilogue_object;
     const rill__driver_ops *ops;

@@ -71,9 +71,14 @@ void
 rill__loop_unlink(rill_loop *loop, rill__ready *node)
 {
     rill__ready *previous = NULL;
+    size_t position = 0;
 
-    for (rill__ready *n = loop->ready_head; n != NULL && n != node; n = n->next)
+    for (rill__ready *n = loop->ready_head; n != NULL && n != node; n = n->next) {
         previous = n;
+        position++;
+    }
+    if (position < loop->turn_left)
+        loop->turn_left--; /* Else one that was queued in this turn would take its place in it. */
     rill__check(previous != NULL ? previous->next == node : loop->ready_head == node);
     if (previous != NULL)
         previous->next = node->next;
@@ -119,15 +124,16 @@ run_timed(rill_loop *loop, rill__ready *node)
 static size_t
 run_ready(rill_loop *loop, size_t callbacks_max)
 {
-    size_t count = loop->ready_count;
+    size_t ran = 0;
 
-    if (callbacks_max != 0 && count > callbacks_max)
-        count = callbacks_max;
-    loop->callbacks += count;
+    loop->turn_left = loop->ready_count;
+    if (callbacks_max != 0 && loop->turn_left > callbacks_max)
+        loop->turn_left = callbacks_max;
     loop->in_callback = true;
-    for (size_t i = 0; i < count && loop->ready_head != NULL; i++) {
+    for (; loop->turn_left != 0; ran++) {
         rill__ready *node = pop(loop);
 
+        loop->turn_left--;
         if (RILL__UNLIKELY(loop->debug)) {
             run_timed(loop, node);
             continue;
@@ -136,7 +142,8 @@ run_ready(rill_loop *loop, size_t callbacks_max)
         run_epilogue(loop);
     }
     loop->in_callback = false;
-    return count;
+    loop->callbacks += ran;
+    return ran;
 }
 
 static void
@@ -202,6 +209,8 @@ begin(rill_loop *loop)
 static void
 end(rill_loop *loop)
 {
+    /* Who waits on the backend's descriptor himself is woken by posts too. */
+    (void)rill__inbox_may_sleep(loop->inbox);
     loop->sys->run_end(loop->driver);
     rill__running = NULL;
     loop->running = false;
@@ -394,6 +403,10 @@ check_options(const rill_loop_options *options, const rill__driver_ops *ops)
         return RILL_EINVAL;
     if (options->recv_buffer_bytes != 0 &&
         (options->recv_buffer_bytes < HOT_BYTES_MIN || options->recv_buffer_bytes > HOT_BYTES_MAX))
+        return RILL_EINVAL;
+    if (options->allocator != NULL &&
+        (options->allocator->alloc == NULL || options->allocator->resize == NULL ||
+            options->allocator->free == NULL))
         return RILL_EINVAL;
     if (options->slow_callback < 0 || options->log_level > RILL_LOG_DEBUG)
         return RILL_EINVAL;

@@ -42,7 +42,7 @@ rill__transport_get_buffer(rill_transport *t, size_t hint, void **ret_buf)
     enter(t, "get_buffer");
     size = t->protocol->get_buffer(t, t->self, hint, ret_buf);
     if (size == 0 || *ret_buf == NULL) {
-        rill__transport_abort(t, RILL_EBUFFER, NULL);
+        rill__transport_abort(t, RILL_EBUFFER, RILL_LAYER_TRANSPORT, NULL);
         return 0;
     }
     return size;
@@ -151,13 +151,14 @@ rill_transport_account(rill_transport *t, int64_t delta_bytes, size_t sent)
     if (t->aborting || t->phase != RILL__PHASE_OPEN)
         return;
     if (RILL__UNLIKELY(t->queued_bytes > t->write_cap)) {
-        rill__transport_abort(t, RILL_EOVERFLOW, NULL);
+        rill__transport_abort(t, RILL_EOVERFLOW, RILL_LAYER_TRANSPORT, NULL);
         return;
     }
     pause_or_resume(t);
-    if (RILL__UNLIKELY(t->extra != NULL) && delta_bytes < 0) {
-        rill__drains_check(t);
-        rill__sendfile_resume(t);
+    if (RILL__UNLIKELY(t->extra != NULL)) {
+        rill__drains_check(t); /* Gathered bytes may have left without having been queued. */
+        if (delta_bytes < 0)
+            rill__sendfile_resume(t);
     }
 }
 
@@ -186,6 +187,8 @@ rill_transport_lost(rill_transport *t, int code, rill_layer layer, const char *s
     if (code == 0) {
         code = t->close_code;
         layer = RILL_LAYER_TRANSPORT;
+    } else if (code == t->abort_code) {
+        layer = (rill_layer)t->abort_layer;
     }
     t->phase = RILL__PHASE_LOST;
     t->closing = true;

@@ -62,6 +62,8 @@ struct rill_transport {
     rill_server *server;
     rill__link server_link;
     int close_code; /* What a loss with code 0 becomes: RILL_EOF after the peer's end. */
+    int abort_code;       /* With which the kind was told to abort, */
+    uint8_t abort_layer;  /* and who says so: kinds pass on the code and the sentence alone. */
     uint32_t pool_size;
     union {
         void *arg;        /* Until connection_made. */
@@ -157,7 +159,8 @@ void rill__transport_reap(rill_transport *t);
 
 /* Begin the orderly end with a code for connection_lost. */
 void rill__transport_close(rill_transport *t, int code);
-void rill__transport_abort(rill_transport *t, int code, const char *sentence);
+void rill__transport_abort(
+    rill_transport *t, int code, rill_layer layer, const char *sentence);
 
 /* For transports that read into the protocol's own buffer: true when it is a buffered protocol. */
 static inline bool
