@@ -76,11 +76,12 @@ rill_loop_options_default(void)
 RILL_API int rill_loop_new(const rill_loop_options *options, rill_loop **ret_loop);
 
 /*
- * End the loop and everything in it; NULL is ignored. It always succeeds. In this order: messages
- * posted by rill_call_soon_threadsafe() run; pending callbacks, timers and connect attempts are
- * dropped (a connect attempt's callback gets RILL_ELOOPFREED); servers close; every transport is
- * aborted and gets its connection_lost (RILL_ELOOPFREED); memory goes. In debug mode each leftover
- * transport, server and timer is logged with the place that made it.
+ * End the loop and everything in it; NULL is ignored. It always succeeds. In this order: pending
+ * callbacks and timers are dropped; messages posted by rill_call_soon_threadsafe() run; connect
+ * attempts end (their callback gets RILL_ELOOPFREED); servers close; every transport is aborted and
+ * gets its connection_lost (RILL_ELOOPFREED); memory goes. Nothing can be scheduled meanwhile
+ * (RILL_ECLOSED). In debug mode each leftover is reported with the place that made it. In a child
+ * process that inherited the loop by fork it does nothing: the loop is the parent's.
  *
  * Returns the number of leftovers: transports, servers, connect attempts and timers that were still
  * alive. Inside a callback of the loop it aborts the process with a message.
@@ -137,7 +138,8 @@ RILL_API const char *rill_loop_driver(const rill_loop *loop);
 
 /*
  * Run `fn(arg)` in the next turn, in order of calls. `ret_id` may be NULL.
- * Returns 0; RILL_EINVAL without `fn`; RILL_EFORK; -ENOMEM. asyncio: call_soon.
+ * Returns 0; RILL_EINVAL without `fn`; RILL_EFORK; RILL_ECLOSED in rill_loop_free; RILL_ELIMIT at 16
+ * million pending; -ENOMEM. asyncio: call_soon.
  */
 #define rill_call_soon(loop, fn, arg, ret_id)                                                      \
     rill_call_soon_site(loop, fn, arg, RILL_SITE(#fn), ret_id)
@@ -148,7 +150,7 @@ RILL_API int rill_call_soon_site(
  * Run `fn(arg)` at `when` on the loop's clock, never earlier; with equal times in order of calls. A
  * time in the past means the next turn, ordered by its time. `ret_id` may be NULL.
  * Returns 0; RILL_EINVAL without `fn` or with a negative `when`; RILL_ELIMIT at 16 million timers;
- * RILL_EFORK; -ENOMEM. asyncio: call_at.
+ * RILL_EFORK; RILL_ECLOSED in rill_loop_free; -ENOMEM. asyncio: call_at.
  */
 #define rill_call_at(loop, when, fn, arg, ret_id)                                                  \
     rill_call_at_site(loop, when, fn, arg, RILL_SITE(#fn), ret_id)

@@ -175,8 +175,9 @@ RILL_API rill_loop *rill_transport_loop(const rill_transport *t);
 RILL_API rill_id rill_transport_id(const rill_transport *t);
 RILL_API rill_transport *rill_transport_from_id(rill_loop *loop, rill_id id);
 
-/* The addresses as they were when the connection was made; they stay after it is lost. Returns 0, or
- * RILL_ENOTSUP where there are none. asyncio: get_extra_info("peername" / "sockname"). */
+/* The addresses. peername is the one the connection was made with and can be asked in
+ * connection_lost too; sockname asks the kernel: RILL_ECLOSED when the descriptor is gone. Return 0;
+ * RILL_ENOTSUP where there are none; -errno. asyncio: get_extra_info("peername" / "sockname"). */
 RILL_API int rill_transport_peername(const rill_transport *t, rill_addr *ret_addr);
 RILL_API int rill_transport_sockname(const rill_transport *t, rill_addr *ret_addr);
 

@@ -30,9 +30,9 @@ typedef struct rill_transport_ops {
      * (rill_transport_account). Failures are told by rill_transport_lost later, never here. */
     void (*write)(rill_transport *t, void *impl, const rill_iovec *parts, size_t count);
 
-    /* As write for one part without copying; NULL: the base copies and releases. Take over `release`
-     * in every case. */
-    void (*write_ref)(rill_transport *t, void *impl, const void *data, size_t len,
+    /* As write for one large part without copying; NULL: the base copies and releases. Call
+     * `release` once, not inside this call. Returns 0, or -ENOMEM having taken nothing. */
+    int (*write_ref)(rill_transport *t, void *impl, const void *data, size_t len,
         rill_release_fn release, void *arg);
 
     /* End the write side after what was written; NULL: can_write_eof is false. */

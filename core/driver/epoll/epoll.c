@@ -1,0 +1,539 @@
+/*
+ * The epoll driver: readiness underneath, operations above.
+ *
+ * Each io is registered once, level-triggered. Interest changes lazily: pausing or finishing a send
+ * only clears a flag, and the kernel is told when it reports something that nobody wants, so that a
+ * pause and resume between two events cost no system call. An io with nothing to wait for whose
+ * descriptor has hung up is taken out of the set altogether, since epoll reports a hang-up whatever
+ * the interest.
+ *
+ * Invariant: `armed` is what the kernel has (0: not in the set); recv.active means subscribed,
+ * send.active that an outbound operation waits for writability. Loop thread only, but for wake.
+ */
+#include <limits.h>
+#include <netinet/in.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/addr.h"
+#include "core/driver/linux/linux.h"
+#include "core/internal.h"
+
+#define EVENTS_MAX    512
+#define SENDFILE_MAX  ((size_t)1 << 30)
+
+typedef struct epoll_driver {
+    rill__linux base;
+    int epoll_fd;
+    int event_fd;
+    bool milliseconds; /* The kernel has no epoll_pwait2 (before 5.11, or filtered). */
+    struct epoll_event events[EVENTS_MAX];
+} epoll_driver;
+
+enum { SEND_NONE, SEND_CONNECT, SEND_BYTES, SEND_FILE, SEND_CANCELED };
+
+static_assert(sizeof(rill__iov) == sizeof(struct iovec), "passed on as struct iovec");
+static_assert(offsetof(rill__iov, base) == offsetof(struct iovec, iov_base), "the same layout");
+static_assert(offsetof(rill__iov, len) == offsetof(struct iovec, iov_len), "the same layout");
+static_assert(EPOLLIN == 0x1 && EPOLLOUT == 0x4, "interest fits `armed`");
+
+#define ARMED 0x80 /* In the set, perhaps without interest. */
+
+static epoll_driver *
+self_of(rill__driver *driver)
+{
+    return (epoll_driver *)driver;
+}
+
+/* ---- interest ---- */
+
+static uint8_t
+wanted(const rill__io *io)
+{
+    unsigned interest = 0;
+
+    if (io->recv.active && !io->recv.paused)
+        interest |= EPOLLIN;
+    if (io->send.active && io->send.kind != SEND_CANCELED)
+        interest |= EPOLLOUT;
+    return (uint8_t)interest;
+}
+
+static int
+control(epoll_driver *self, rill__io *io, int op, uint8_t interest)
+{
+    struct epoll_event event = { .events = interest, .data.ptr = io };
+
+    if (epoll_ctl(self->epoll_fd, op, io->fd, &event) < 0)
+        return -errno;
+    io->armed = op == EPOLL_CTL_DEL ? 0 : (uint8_t)(interest | ARMED);
+    return 0;
+}
+
+/* Have at least what is wanted. Only the first time can fail. */
+static int
+arm(epoll_driver *self, rill__io *io)
+{
+    uint8_t interest = wanted(io);
+
+    if ((io->armed & interest) == interest && io->armed != 0)
+        return 0;
+    interest |= io->armed & (EPOLLIN | EPOLLOUT);
+    return control(self, io, io->armed != 0 ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, interest);
+}
+
+/* The kernel reported `events` of which some are not wanted (any more). */
+static void
+disarm(epoll_driver *self, rill__io *io, uint32_t events)
+{
+    uint8_t interest = wanted(io);
+
+    if (interest == 0 && (events & (EPOLLERR | EPOLLHUP)) != 0)
+        (void)control(self, io, EPOLL_CTL_DEL, 0); /* Of a registered descriptor: cannot fail. */
+    else if ((io->armed & ~ARMED) != interest)
+        (void)control(self, io, EPOLL_CTL_MOD, interest);
+}
+
+/* ---- waiting ---- */
+
+static rill_ns
+epoll_now(rill__driver *driver)
+{
+    struct timespec ts;
+
+    (void)driver;
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts); /* Cannot fail for this clock. */
+    return (rill_ns)ts.tv_sec * RILL_S + ts.tv_nsec;
+}
+
+static int
+wait_milliseconds(epoll_driver *self, rill_ns left)
+{
+    rill_ns ms = (left + RILL_MS - 1) / RILL_MS; /* Up: a turn too early would spin. */
+
+    return epoll_wait(
+        self->epoll_fd, self->events, EVENTS_MAX, ms < INT_MAX ? (int)ms : INT_MAX);
+}
+
+static int
+wait_events(epoll_driver *self, rill_ns deadline)
+{
+    struct timespec ts;
+    rill_ns left;
+    int count;
+
+    if (deadline == RILL_NEVER)
+        return epoll_wait(self->epoll_fd, self->events, EVENTS_MAX, -1);
+    left = deadline > 0 ? deadline - epoll_now(&self->base.driver) : 0;
+    if (left <= 0)
+        return epoll_wait(self->epoll_fd, self->events, EVENTS_MAX, 0);
+    if (self->milliseconds)
+        return wait_milliseconds(self, left);
+    ts.tv_sec = (time_t)(left / RILL_S);
+    ts.tv_nsec = (long)(left % RILL_S);
+    count = epoll_pwait2(self->epoll_fd, self->events, EVENTS_MAX, &ts, NULL);
+    if (count >= 0 || errno != ENOSYS)
+        return count;
+    self->milliseconds = true;
+    return wait_milliseconds(self, left);
+}
+
+static void
+drain_wake(epoll_driver *self)
+{
+    uint64_t count;
+
+    (void)!read(self->event_fd, &count, sizeof(count)); /* EAGAIN: somebody else's wake, taken. */
+}
+
+static void
+dispatch_event(epoll_driver *self, const struct epoll_event *event)
+{
+    rill__io *io = event->data.ptr;
+    uint32_t in = event->events & (EPOLLIN | EPOLLERR | EPOLLHUP);
+    uint32_t out = event->events & (EPOLLOUT | EPOLLERR | EPOLLHUP);
+    uint8_t interest;
+
+    if (io == NULL) {
+        drain_wake(self);
+        return;
+    }
+    interest = wanted(io);
+    if (in != 0 && (interest & EPOLLIN) != 0)
+        rill__loop_push_op(self->base.driver.loop, &io->recv);
+    if (out != 0 && (interest & EPOLLOUT) != 0)
+        rill__loop_push_op(self->base.driver.loop, &io->send);
+    if (interest == 0 || (event->events & (EPOLLIN | EPOLLOUT) & ~(uint32_t)interest) != 0)
+        disarm(self, io, event->events);
+}
+
+static int
+epoll_driver_wait(rill__driver *driver, rill_ns deadline)
+{
+    epoll_driver *self = self_of(driver);
+    int count = wait_events(self, deadline);
+
+    if (count < 0)
+        return errno == EINTR ? 0 : -errno;
+    for (int i = 0; i < count; i++)
+        dispatch_event(self, &self->events[i]);
+    return 0;
+}
+
+static void
+epoll_wake(rill__driver *driver)
+{
+    uint64_t one = 1;
+
+    (void)!write(self_of(driver)->event_fd, &one, sizeof(one)); /* EAGAIN: it is awake already. */
+}
+
+static int
+epoll_backend_fd(rill__driver *driver)
+{
+    return self_of(driver)->epoll_fd;
+}
+
+/* ---- attaching ---- */
+
+static int
+epoll_attach(rill__driver *driver, rill__io *io, int fd, rill__io_kind kind)
+{
+    (void)driver;
+    io->fd = fd;
+    io->kind = (uint8_t)kind;
+    return 0;
+}
+
+static int
+epoll_detach(rill__driver *driver, rill__io *io)
+{
+    int fd = io->fd;
+
+    rill__check(!io->send.active);
+    if (io->armed != 0)
+        (void)control(self_of(driver), io, EPOLL_CTL_DEL, 0);
+    io->recv.active = false;
+    io->recv.discarded = true;
+    io->send.discarded = true;
+    io->fd = -1;
+    return fd;
+}
+
+/* ---- inbound ---- */
+
+static int
+epoll_subscribe(rill__driver *driver, rill__io *io)
+{
+    int rc;
+
+    io->recv.active = true;
+    rc = arm(self_of(driver), io);
+    if (rc < 0)
+        io->recv.active = false;
+    return rc;
+}
+
+static void
+epoll_pause(rill__driver *driver, rill__io *io)
+{
+    (void)driver;
+    io->recv.paused = true;
+}
+
+static void
+epoll_resume(rill__driver *driver, rill__io *io)
+{
+    io->recv.paused = false;
+    /* A re-arm of a known descriptor; where memory for it lacks, the record makes the owner look,
+     * and its take tells the truth about the socket. */
+    if (io->recv.active && arm(self_of(driver), io) < 0)
+        rill__loop_push_op(driver->loop, &io->recv);
+}
+
+static int64_t
+epoll_recv_into(rill__driver *driver, rill__io *io, void *buf, size_t len)
+{
+    ssize_t got;
+
+    (void)driver;
+    do
+        got = recv(io->fd, buf, len, MSG_DONTWAIT);
+    while (got < 0 && errno == EINTR);
+    return rill__result(got);
+}
+
+static int64_t
+epoll_recv_take(rill__driver *driver, rill__io *io, rill_slice *ret_slice)
+{
+    size_t size;
+    uint8_t *buf = rill__loop_hot_buffer(driver->loop, &size);
+    int64_t got;
+
+    if (RILL__UNLIKELY(buf == NULL))
+        return -ENOMEM;
+    got = epoll_recv_into(driver, io, buf, size);
+    if (got > 0)
+        *ret_slice = rill__loop_hot_slice(driver->loop, (size_t)got);
+    return got;
+}
+
+static int
+epoll_accept_take(rill__driver *driver, rill__io *io, int *ret_fd, rill_addr *ret_peer)
+{
+    (void)driver;
+    return rill__linux_accept(io->fd, ret_fd, ret_peer);
+}
+
+/* ---- outbound ---- */
+
+static int64_t
+send_bytes(int fd, const rill__iov *iov, size_t count)
+{
+    struct msghdr message = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = count };
+    ssize_t sent;
+
+    do {
+        if (count == 1)
+            sent = send(fd, iov->base, iov->len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        else
+            sent = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    } while (sent < 0 && errno == EINTR);
+    return rill__result(sent);
+}
+
+static int64_t
+epoll_send_now(rill__driver *driver, rill__io *io, const rill__iov *iov, size_t count)
+{
+    (void)driver;
+    assert(count <= RILL__IOV_MAX);
+    return io->send.active ? -EAGAIN : send_bytes(io->fd, iov, count);
+}
+
+static int
+start(rill__driver *driver, rill__io *io, uint8_t kind)
+{
+    int rc;
+
+    rill__check(!io->send.active);
+    io->send.active = true;
+    io->send.kind = kind;
+    rc = arm(self_of(driver), io);
+    if (rc < 0)
+        io->send.active = false;
+    return rc;
+}
+
+/* What is settled at once is told by a record like the rest. */
+static int
+epoll_connect_start(rill__driver *driver, rill__io *io, const rill_addr *addr)
+{
+    int rc = connect(io->fd, rill__addr_sockaddr(addr), addr->len) < 0 ? -errno : 0;
+
+    if (rc < 0 && rc != -EINPROGRESS && rc != -EINTR)
+        return rc;
+    return start(driver, io, SEND_CONNECT);
+}
+
+static int
+epoll_send_start(rill__driver *driver, rill__io *io, const rill__iov *iov, size_t count)
+{
+    assert(count > 0 && count <= RILL__IOV_MAX);
+    io->out.send.iov = iov;
+    io->out.send.count = count;
+    return start(driver, io, SEND_BYTES);
+}
+
+static int
+epoll_sendfile_start(
+    rill__driver *driver, rill__io *io, int file_fd, uint64_t offset, uint64_t count)
+{
+    io->out.file.fd = file_fd;
+    io->out.file.offset = offset;
+    io->out.file.count = count;
+    return start(driver, io, SEND_FILE);
+}
+
+static int64_t
+finish_connect(rill__io *io)
+{
+    struct sockaddr_storage storage;
+    int error = 0;
+    socklen_t len = sizeof(error);
+
+    if (getsockopt(io->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+        return -errno;
+    if (error != 0)
+        return -error;
+    len = sizeof(storage);
+    if (getpeername(io->fd, (struct sockaddr *)&storage, &len) == 0)
+        return 0;
+    return errno == ENOTCONN ? -EAGAIN : -errno; /* A spurious record: still connecting. */
+}
+
+static int64_t
+finish_file(rill__io *io)
+{
+    off_t offset = (off_t)io->out.file.offset;
+    size_t count = io->out.file.count < SENDFILE_MAX ? (size_t)io->out.file.count : SENDFILE_MAX;
+    ssize_t sent;
+
+    do
+        sent = sendfile(io->fd, io->out.file.fd, &offset, count);
+    while (sent < 0 && errno == EINTR);
+    return rill__result(sent);
+}
+
+static int64_t
+epoll_finish(rill__driver *driver, rill__io *io)
+{
+    int64_t result = RILL_ECANCELED;
+
+    (void)driver;
+    if (!io->send.active)
+        return -EAGAIN;
+    if (io->send.kind == SEND_CONNECT)
+        result = finish_connect(io);
+    else if (io->send.kind == SEND_BYTES)
+        result = send_bytes(io->fd, io->out.send.iov, io->out.send.count);
+    else if (io->send.kind == SEND_FILE)
+        result = finish_file(io);
+    if (result != -EAGAIN)
+        io->send.active = false;
+    return result;
+}
+
+static void
+epoll_cancel(rill__driver *driver, rill__io *io)
+{
+    if (!io->send.active)
+        return;
+    io->send.kind = SEND_CANCELED;
+    rill__loop_push_op(driver->loop, &io->send);
+}
+
+static int
+epoll_shutdown_write(rill__driver *driver, rill__io *io)
+{
+    (void)driver;
+    return shutdown(io->fd, SHUT_WR) < 0 ? -errno : 0;
+}
+
+static void
+epoll_close_io(rill__driver *driver, rill__io *io, bool reset)
+{
+    rill__check(!io->closing);
+    io->closing = true;
+    io->recv.active = false;
+    io->recv.discarded = true;
+    io->send.active = false;
+    io->send.discarded = true;
+    /* Closing alone takes it out of the set only with its last duplicate, and a forked child may hold
+     * one: events would come for memory that is gone. */
+    if (io->armed != 0)
+        (void)control(self_of(driver), io, EPOLL_CTL_DEL, 0);
+    if (io->kind != RILL__IO_POLL) /* Foreign ones are not ours to close. */
+        driver->sys->close_fd(driver, io->fd, reset);
+    io->fd = -1;
+    rill__loop_push_op(driver->loop, &io->close);
+}
+
+static int
+epoll_poll_set(rill__driver *driver, rill__io *io, bool readable, bool writable)
+{
+    epoll_driver *self = self_of(driver);
+    uint8_t interest;
+
+    assert(io->kind == RILL__IO_POLL);
+    io->recv.active = readable;
+    io->send.active = writable;
+    io->send.kind = SEND_NONE;
+    interest = wanted(io);
+    if (interest == 0)
+        return io->armed != 0 ? control(self, io, EPOLL_CTL_DEL, 0) : 0;
+    if ((io->armed & ~ARMED) == interest)
+        return 0;
+    return control(self, io, io->armed != 0 ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, interest);
+}
+
+/* ---- making and freeing ---- */
+
+static int
+epoll_open(const rill__driver_config *config, rill__driver **ret_driver)
+{
+    epoll_driver *self = rill__alloc_zeroed(config->loop, sizeof(*self), RILL_TAG_DRIVER);
+    struct epoll_event event = { .events = EPOLLIN, .data.ptr = NULL };
+    int rc;
+
+    if (self == NULL)
+        return -ENOMEM;
+    self->base.driver.ops = &rill__driver_epoll;
+    self->base.driver.sys = &rill__sys_linux;
+    self->base.driver.loop = config->loop;
+    self->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (self->epoll_fd < 0) {
+        rc = -errno;
+        goto fail_self;
+    }
+    self->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (self->event_fd < 0) {
+        rc = -errno;
+        goto fail_epoll;
+    }
+    if (epoll_ctl(self->epoll_fd, EPOLL_CTL_ADD, self->event_fd, &event) < 0) {
+        rc = -errno;
+        goto fail_event;
+    }
+    *ret_driver = &self->base.driver;
+    return 0;
+
+fail_event:
+    (void)close(self->event_fd);
+fail_epoll:
+    (void)close(self->epoll_fd);
+fail_self:
+    rill__free(config->loop, self, sizeof(*self), RILL_TAG_DRIVER);
+    return rc;
+}
+
+static void
+epoll_close(rill__driver *driver)
+{
+    epoll_driver *self = self_of(driver);
+
+    (void)close(self->event_fd);
+    (void)close(self->epoll_fd);
+    rill__free(driver->loop, self, sizeof(*self), RILL_TAG_DRIVER);
+}
+
+const rill__driver_ops rill__driver_epoll = {
+    .name = "epoll",
+    .open = epoll_open,
+    .close = epoll_close,
+    .now = epoll_now,
+    .wait = epoll_driver_wait,
+    .wake = epoll_wake,
+    .backend_fd = epoll_backend_fd,
+    .attach = epoll_attach,
+    .detach = epoll_detach,
+    .subscribe = epoll_subscribe,
+    .pause = epoll_pause,
+    .resume = epoll_resume,
+    .recv_take = epoll_recv_take,
+    .recv_into = epoll_recv_into,
+    .accept_take = epoll_accept_take,
+    .send_now = epoll_send_now,
+    .connect_start = epoll_connect_start,
+    .send_start = epoll_send_start,
+    .sendfile_start = epoll_sendfile_start,
+    .finish = epoll_finish,
+    .cancel = epoll_cancel,
+    .shutdown_write = epoll_shutdown_write,
+    .close_io = epoll_close_io,
+    .poll_set = epoll_poll_set,
+};

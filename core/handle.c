@@ -1,0 +1,406 @@
+/*
+ * Handles: what the user schedules with call_soon, call_at, call_later and call_every, and
+ * rill_cancel for everything that has an id.
+ *
+ * A handle lives in a slab of the loop and is named by an id. A call_soon handle is always on the
+ * ready list; canceled, it stays there without its function and is freed when its turn comes. Loop
+ * thread only.
+ */
+#include <errno.h>
+
+#include "core/internal.h"
+
+typedef struct soon {
+    rill__slot slot;
+    rill__ready ready;
+    rill_callback fn; /* NULL: canceled. */
+    void *arg;
+    const char *site;
+} soon;
+
+typedef struct user_timer {
+    rill__timer timer;
+    rill_callback fn;
+    void *arg;
+} user_timer;
+
+/* A slab object begins with its slot; the timer follows it, one cache line together. */
+typedef struct timer_object {
+    rill__slot slot;
+    user_timer user;
+} timer_object;
+
+static_assert(sizeof(timer_object) == 64, "a user timer fills one cache line");
+
+typedef struct timer_cold {
+    const char *site;
+    rill_ns period;
+    uint64_t missed;
+} timer_cold;
+
+void
+rill__handles_init(rill_loop *loop)
+{
+    rill__slab_init(&loop->soon, RILL__ID_SOON, sizeof(soon), 0);
+    rill__slab_init(
+        &loop->user_timers, RILL__ID_TIMER, sizeof(timer_object), sizeof(timer_cold));
+    rill__slab_init(&loop->operations, RILL__ID_OPERATION, sizeof(rill__operation), 0);
+}
+
+static int
+may_schedule(rill_loop *loop, rill_callback fn, const char *function)
+{
+    rill__check_thread(loop, function);
+    if (RILL__UNLIKELY(fn == NULL))
+        return rill__fail(loop, RILL_EINVAL, RILL_LAYER_LOOP, "%s without a function", function);
+    if (RILL__UNLIKELY(loop->fork_generation != rill__fork_generation))
+        return RILL_EFORK;
+    if (RILL__UNLIKELY(loop->freeing))
+        return RILL_ECLOSED;
+    return 0;
+}
+
+static void *
+take(rill_loop *loop, rill__slab *slab, int *ret_rc)
+{
+    void *object = rill__slab_take(slab);
+
+    if (RILL__LIKELY(object != NULL))
+        return object;
+    *ret_rc = rill__slab_grow(loop, slab);
+    return *ret_rc < 0 ? NULL : rill__slab_take(slab);
+}
+
+/* ---- call_soon ---- */
+
+static void
+soon_run(rill__ready *ready)
+{
+    soon *s = RILL__CONTAINER(ready, soon, ready);
+    rill_loop *loop = rill__running;
+    rill_callback fn = s->fn;
+    void *arg = s->arg;
+
+    loop->current_site = s->site;
+    rill__slab_release(&loop->soon, s);
+    if (fn != NULL)
+        fn(arg);
+}
+
+int
+rill_call_soon_site(
+    rill_loop *loop, rill_callback fn, void *arg, const char *site, rill_id *ret_id)
+{
+    int rc = may_schedule(loop, fn, "rill_call_soon");
+    soon *s;
+
+    if (RILL__UNLIKELY(rc < 0))
+        return rc;
+    s = take(loop, &loop->soon, &rc);
+    if (RILL__UNLIKELY(s == NULL))
+        return rc;
+    s->ready.run = soon_run;
+    s->fn = fn;
+    s->arg = arg;
+    s->site = site;
+    rill__loop_push(loop, &s->ready);
+    if (ret_id != NULL)
+        *ret_id = rill__id(loop, RILL__ID_SOON, &s->slot);
+    return 0;
+}
+
+/* ---- timers ---- */
+
+static timer_object *
+object_of(user_timer *user)
+{
+    return RILL__CONTAINER(user, timer_object, user);
+}
+
+static timer_object *
+find_timer(const rill_loop *loop, rill_id id)
+{
+    return rill__slab_find(loop, &loop->user_timers, id);
+}
+
+static void
+timer_release(rill_loop *loop, timer_object *object)
+{
+    loop->timers.user_count--;
+    rill__slab_release(&loop->user_timers, object);
+}
+
+/* The next call by schedule that lies in the future; what was passed over is counted. */
+static void
+periodic_rearm(rill_loop *loop, timer_object *object)
+{
+    timer_cold *cold = rill__slab_cold(&loop->user_timers, object);
+    rill__timer *timer = &object->user.timer;
+    rill_ns now = rill__loop_now(loop);
+    uint64_t missed = (uint64_t)(now - timer->deadline) / (uint64_t)cold->period;
+
+    cold->missed = missed;
+    timer->deadline += (rill_ns)(missed + 1) * cold->period;
+    rill__timer_insert(&loop->timers, timer);
+}
+
+void
+rill__user_timer_run(rill__ready *ready)
+{
+    user_timer *user = RILL__CONTAINER(ready, user_timer, timer.ready);
+    timer_object *object = object_of(user);
+    rill_loop *loop = rill__running;
+    rill_callback fn = user->fn;
+    void *arg = user->arg;
+
+    if (!rill__timer_take_ready(loop, &user->timer)) {
+        if (user->timer.place == RILL__TIMER_IDLE)
+            timer_release(loop, object); /* Canceled. */
+        return;
+    }
+    if (loop->debug)
+        loop->current_site = ((timer_cold *)rill__slab_cold(&loop->user_timers, object))->site;
+    if (user->timer.periodic)
+        periodic_rearm(loop, object);
+    else
+        timer_release(loop, object);
+    fn(arg);
+}
+
+static int
+arm(rill_loop *loop, rill_ns when, rill_ns period, rill_callback fn, void *arg, const char *site,
+    rill_id *ret_id)
+{
+    int rc = 0;
+    timer_object *object = take(loop, &loop->user_timers, &rc);
+    timer_cold *cold;
+
+    if (RILL__UNLIKELY(object == NULL))
+        return rc;
+    cold = rill__slab_cold(&loop->user_timers, object);
+    cold->site = site;
+    cold->period = period;
+    cold->missed = 0;
+    object->user.timer.deadline = when;
+    object->user.timer.user = 1;
+    object->user.timer.periodic = period != 0;
+    object->user.timer.canceled = 0;
+    object->user.timer.moved = 0;
+    object->user.fn = fn;
+    object->user.arg = arg;
+    rill__timer_insert(&loop->timers, &object->user.timer);
+    loop->timers.user_count++;
+    if (ret_id != NULL)
+        *ret_id = rill__id(loop, RILL__ID_TIMER, &object->slot);
+    return 0;
+}
+
+int
+rill_call_at_site(rill_loop *loop, rill_ns when, rill_callback fn, void *arg, const char *site,
+    rill_id *ret_id)
+{
+    int rc = may_schedule(loop, fn, "rill_call_at");
+
+    if (RILL__UNLIKELY(rc < 0))
+        return rc;
+    if (RILL__UNLIKELY(when < 0))
+        return rill__fail(loop, RILL_EINVAL, RILL_LAYER_LOOP, "rill_call_at: a negative time");
+    return arm(loop, when, 0, fn, arg, site, ret_id);
+}
+
+/* now + delay without overflow; a past before the clock's start is 0. */
+static rill_ns
+time_after(rill_loop *loop, rill_ns delay)
+{
+    rill_ns now = loop->ops->now(loop->driver);
+
+    if (delay > 0 && now > INT64_MAX - delay)
+        return INT64_MAX;
+    return now + delay < 0 ? 0 : now + delay;
+}
+
+int
+rill_call_later_site(rill_loop *loop, rill_ns delay, rill_callback fn, void *arg, const char *site,
+    rill_id *ret_id)
+{
+    int rc = may_schedule(loop, fn, "rill_call_later");
+
+    if (RILL__UNLIKELY(rc < 0))
+        return rc;
+    return arm(loop, time_after(loop, delay), 0, fn, arg, site, ret_id);
+}
+
+int
+rill_call_every_site(rill_loop *loop, rill_ns period, rill_callback fn, void *arg,
+    const char *site, rill_id *ret_id)
+{
+    int rc = may_schedule(loop, fn, "rill_call_every");
+
+    if (RILL__UNLIKELY(rc < 0))
+        return rc;
+    if (period < RILL_US || period > INT64_MAX / 4)
+        return rill__fail(loop, RILL_EINVAL, RILL_LAYER_LOOP,
+            "rill_call_every: the period must be at least 1 microsecond");
+    return arm(loop, time_after(loop, period), period, fn, arg, site, ret_id);
+}
+
+uint64_t
+rill_timer_missed(const rill_loop *loop, rill_id id)
+{
+    timer_object *object = find_timer(loop, id);
+
+    rill__check_thread(loop, "rill_timer_missed");
+    return object != NULL ? ((timer_cold *)rill__slab_cold(&loop->user_timers, object))->missed : 0;
+}
+
+int
+rill_timer_rearm(rill_loop *loop, rill_id id, rill_ns when)
+{
+    timer_object *object = find_timer(loop, id);
+
+    rill__check_thread(loop, "rill_timer_rearm");
+    if (RILL__UNLIKELY(when < 0))
+        return rill__fail(loop, RILL_EINVAL, RILL_LAYER_LOOP, "rill_timer_rearm: a negative time");
+    if (RILL__UNLIKELY(object == NULL || object->user.timer.canceled))
+        return rill__fail(loop, RILL_ESTATE, RILL_LAYER_LOOP, "rill_timer_rearm: no pending timer");
+    rill__timer_postpone(loop, &object->user.timer, when);
+    return 0;
+}
+
+int
+rill_timer_when(const rill_loop *loop, rill_id id, rill_ns *ret_when)
+{
+    timer_object *object = find_timer(loop, id);
+
+    rill__check_thread(loop, "rill_timer_when");
+    if (object == NULL || object->user.timer.canceled)
+        return RILL_ESTATE;
+    *ret_when = object->user.timer.deadline;
+    return 0;
+}
+
+/* ---- cancel ---- */
+
+static bool
+cancel_soon(rill_loop *loop, rill_id id)
+{
+    soon *s = rill__slab_find(loop, &loop->soon, id);
+
+    if (s == NULL || s->fn == NULL)
+        return false;
+    s->fn = NULL;
+    return true;
+}
+
+static bool
+cancel_timer(rill_loop *loop, rill_id id)
+{
+    timer_object *object = find_timer(loop, id);
+
+    if (object == NULL || object->user.timer.canceled)
+        return false;
+    if (object->user.timer.place == RILL__TIMER_READY) {
+        object->user.timer.canceled = 1; /* Freed when its turn comes. */
+        return true;
+    }
+    rill__timer_remove(&loop->timers, &object->user.timer);
+    timer_release(loop, object);
+    return true;
+}
+
+static bool
+cancel_operation(rill_loop *loop, rill_id id)
+{
+    rill__operation *operation = rill__slab_find(loop, &loop->operations, id);
+
+    return operation != NULL && operation->cancel(operation->object);
+}
+
+bool
+rill_cancel(rill_loop *loop, rill_id id)
+{
+    rill__check_thread(loop, "rill_cancel");
+    switch (id >> 61) {
+    case RILL__ID_SOON:
+        return cancel_soon(loop, id);
+    case RILL__ID_TIMER:
+        return cancel_timer(loop, id);
+    case RILL__ID_OPERATION:
+        return cancel_operation(loop, id);
+    default:
+        return false;
+    }
+}
+
+int
+rill__operation_new(rill_loop *loop, bool (*cancel)(void *), void *object, rill_id *ret_id)
+{
+    int rc = 0;
+    rill__operation *operation = take(loop, &loop->operations, &rc);
+
+    if (operation == NULL)
+        return rc;
+    operation->cancel = cancel;
+    operation->object = object;
+    *ret_id = rill__id(loop, RILL__ID_OPERATION, &operation->slot);
+    return 0;
+}
+
+void
+rill__operation_end(rill_loop *loop, rill_id id)
+{
+    rill__operation *operation = rill__slab_find(loop, &loop->operations, id);
+
+    if (operation != NULL)
+        rill__slab_release(&loop->operations, operation);
+}
+
+/* ---- the end ---- */
+
+/* The ready list keeps what is not the user's: records and the library's own nodes. */
+static void
+drop_ready(rill_loop *loop)
+{
+    rill__ready *node = loop->ready_head;
+
+    loop->ready_head = NULL;
+    loop->ready_tail = NULL;
+    loop->ready_count = 0;
+    while (node != NULL) {
+        rill__ready *next = node->next;
+
+        if (node->run == soon_run) {
+            rill__slab_release(&loop->soon, RILL__CONTAINER(node, soon, ready));
+        } else if (node->run == rill__user_timer_run) {
+            user_timer *user = RILL__CONTAINER(node, user_timer, timer.ready);
+
+            user->timer.place = RILL__TIMER_IDLE;
+            timer_release(loop, object_of(user));
+        } else {
+            rill__loop_push(loop, node);
+        }
+        node = next;
+    }
+}
+
+size_t
+rill__handles_drop(rill_loop *loop)
+{
+    size_t timers = loop->timers.user_count;
+
+    drop_ready(loop);
+    for (uint32_t i = 0; i < loop->user_timers.page_count * RILL__SLAB_PAGE; i++) {
+        timer_object *object = rill__slab_at(&loop->user_timers, i);
+
+        if (!object->slot.live)
+            continue;
+        if (loop->debug)
+            rill__report(loop, RILL_ERROR_LEFTOVER, 0,
+                ((timer_cold *)rill__slab_cold(&loop->user_timers, object))->site, NULL, NULL,
+                "a timer was still pending when the loop was freed");
+        rill__timer_remove(&loop->timers, &object->user.timer);
+        timer_release(loop, object);
+    }
+    assert(loop->soon.live == 0 && loop->timers.user_count == 0);
+    return timers;
+}

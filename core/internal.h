@@ -1,0 +1,402 @@
+/*
+ * What the files of core/ share, and what the floors above use of it: the loop's struct, ready nodes,
+ * timers, ids, objects, reports. Nothing here is public.
+ */
+#ifndef RILL__CORE_INTERNAL_H
+#define RILL__CORE_INTERNAL_H
+
+#include <assert.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <rill/loop.h>
+
+#include "core/driver/driver.h"
+#include "core/list.h"
+
+#define RILL__LIKELY(x)   __builtin_expect(!!(x), 1)
+#define RILL__UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+#define RILL__CONTAINER(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+
+/* Always on: what would corrupt memory ends the process with a sentence that says what to do. */
+_Noreturn void rill__panic(const char *format, ...) RILL_PRINTF(1, 2);
+#define rill__check(condition)                                                                     \
+    do {                                                                                           \
+        if (RILL__UNLIKELY(!(condition)))                                                          \
+            rill__panic("%s:%d: internal check failed: %s", __FILE__, __LINE__, #condition);       \
+    } while (0)
+
+/* Bugs planted for the tests of the tests: RILL_BUG=name in a build with RILL_TESTING. */
+#if RILL_TESTING
+bool rill__bug(const char *name);
+#else
+#define rill__bug(name) false
+#endif
+
+/* ---- ids: kind 3 bits, loop tag 7, index 24, generation 30 ---- */
+
+enum rill__id_kind {
+    RILL__ID_SOON = 1,
+    RILL__ID_TIMER = 2,
+    RILL__ID_OPERATION = 3, /* Connects, drains, sendfiles: canceled through rill__operation. */
+    RILL__ID_TRANSPORT = 4
+};
+
+#define RILL__INDEX_BITS      24
+#define RILL__GENERATION_BITS 30
+#define RILL__GENERATION_MASK ((UINT32_C(1) << RILL__GENERATION_BITS) - 1)
+#define RILL__INDEX_MAX       ((UINT32_C(1) << RILL__INDEX_BITS) - 1)
+
+/* What every object of a slab begins with. */
+typedef struct rill__slot {
+    uint32_t index;
+    uint32_t generation : RILL__GENERATION_BITS;
+    uint32_t live : 1;
+} rill__slot;
+
+/* Objects of one size with an id each, in pages that stay until the loop goes: a stale id can always
+ * be looked up. Free ones are chained through their second word. */
+typedef struct rill__slab {
+    unsigned char **pages; /* Aligned to 64 bytes. */
+    struct rill__slab_free *free;
+    uint32_t page_count;
+    uint32_t page_capacity;
+    uint32_t live;
+    uint32_t object_size;
+    uint32_t cold_size; /* Bytes per object in a second array behind the objects of a page. */
+    uint8_t kind;       /* rill__id_kind */
+} rill__slab;
+
+#define RILL__SLAB_PAGE 128
+
+void rill__slab_init(rill__slab *slab, uint8_t kind, uint32_t object_size, uint32_t cold_size);
+void rill__slab_done(rill_loop *loop, rill__slab *slab);
+int rill__slab_grow(rill_loop *loop, rill__slab *slab); /* 0, -ENOMEM or RILL_ELIMIT. */
+void rill__slab_release(rill__slab *slab, void *object);
+void *rill__slab_find(const rill_loop *loop, const rill__slab *slab, rill_id id);
+void *rill__slab_cold(const rill__slab *slab, const void *object);
+void *rill__slab_at(const rill__slab *slab, uint32_t index);
+
+struct rill__slab_free {
+    rill__slot slot;
+    struct rill__slab_free *next;
+};
+
+/* NULL: call rill__slab_grow first. */
+static inline void *
+rill__slab_take(rill__slab *slab)
+{
+    struct rill__slab_free *object = slab->free;
+
+    if (RILL__UNLIKELY(object == NULL))
+        return NULL;
+    slab->free = object->next;
+    slab->live++;
+    object->slot.live = 1;
+    return object;
+}
+
+/* Memory for objects of 64 to 1,024 bytes that are dangerous to use after their end: a page stays
+ * with the loop until it is freed, so that what is written at their beginning can always be read
+ * (pool.c). Zeroed. */
+#define RILL__POOL_MAX     1024
+#define RILL__POOL_CLASSES (RILL__POOL_MAX / 64)
+
+typedef struct rill__pool {
+    struct rill__pool_free *free[RILL__POOL_CLASSES];
+    struct rill__pool_page *pages;
+} rill__pool;
+
+void *rill__pool_take(rill_loop *loop, size_t size);
+/* `keep` bytes at the beginning stay as they are. */
+void rill__pool_release(rill_loop *loop, void *object, size_t size, size_t keep);
+void rill__pool_done(rill_loop *loop);
+
+/* ---- timers ---- */
+
+enum rill__timer_place {
+    RILL__TIMER_IDLE,  /* Not armed. */
+    RILL__TIMER_WHEEL, /* In a slot; `deadline` may be later than the slot (a lazy re-arm). */
+    RILL__TIMER_HEAP,  /* Due in the present tick: exact order. */
+    RILL__TIMER_READY  /* Expired, on the ready list. */
+};
+
+/* An armed timer is either in a wheel slot (next, prev_link), in the pairing heap (next = sibling,
+ * child, prev = parent or left sibling) or on the ready list (ready). */
+typedef struct rill__timer rill__timer;
+struct rill__timer {
+    union {
+        rill__ready ready;
+        struct {
+            rill__timer *next;
+            rill__timer *child;
+        };
+    };
+    union {
+        rill__timer **prev_link;
+        rill__timer *prev;
+    };
+    rill_ns deadline;
+    uint64_t sequence : 54;
+    uint64_t place : 4;
+    uint64_t user : 1;     /* A rill__user_timer; else a rill__own_timer. */
+    uint64_t periodic : 1;
+    uint64_t canceled : 1; /* While READY: skip it. */
+    uint64_t moved : 1;    /* While READY: arm it anew at `deadline` instead of running it. */
+};
+
+/* The library's own timers, embedded in their owner. */
+typedef struct rill__own_timer rill__own_timer;
+struct rill__own_timer {
+    rill__timer timer;
+    void (*fn)(rill__own_timer *self);
+};
+
+#define RILL__WHEEL_TICK_BITS  20 /* A tick is 2^20 ns, 1.05 ms. */
+#define RILL__WHEEL_LEVEL_BITS 6
+#define RILL__WHEEL_SLOTS      (1 << RILL__WHEEL_LEVEL_BITS)
+#define RILL__WHEEL_LEVELS     8
+
+typedef struct rill__timers {
+    rill__timer *heap;
+    uint64_t tick; /* All of this tick and before is in the heap. */
+    uint64_t sequence;
+    size_t count;      /* In wheel and heap. */
+    size_t user_count; /* Of these and of the ready ones, how many are the user's. */
+    uint64_t occupied[RILL__WHEEL_LEVELS];
+    rill__timer *slots[RILL__WHEEL_LEVELS][RILL__WHEEL_SLOTS];
+} rill__timers;
+
+void rill__timers_init(rill__timers *timers, rill_ns now);
+/* Move what is due at `now` to the ready list, in order of (deadline, sequence). */
+void rill__timers_expire(rill_loop *loop, rill_ns now);
+/* When wait must end; RILL_NEVER when nothing is armed. May be early, never late. */
+rill_ns rill__timers_next(const rill__timers *timers);
+void rill__timers_check(const rill__timers *timers);
+
+/* Arm or re-arm one of the library's own; never fails. After disarm its memory may go. */
+void rill__timer_arm(rill_loop *loop, rill__own_timer *timer, rill_ns deadline);
+void rill__timer_disarm(rill_loop *loop, rill__own_timer *timer);
+static inline bool
+rill__timer_is_armed(const rill__own_timer *timer)
+{
+    return timer->timer.place != RILL__TIMER_IDLE;
+}
+
+/* What to do with an expired timer whose turn on the ready list has come: true to run it. */
+bool rill__timer_take_ready(rill_loop *loop, rill__timer *timer);
+/* Move an armed or an expired timer; an expired one does not run. */
+void rill__timer_postpone(rill_loop *loop, rill__timer *timer, rill_ns deadline);
+
+/* For user timers (handle.c). */
+void rill__timer_insert(rill__timers *timers, rill__timer *timer);
+void rill__timer_remove(rill__timers *timers, rill__timer *timer);
+void rill__timer_move(rill__timers *timers, rill__timer *timer, rill_ns deadline);
+
+/* ---- handles of the user's: call_soon and timers (handle.c) ---- */
+
+void rill__handles_init(rill_loop *loop);
+void rill__user_timer_run(rill__ready *ready);
+/* Drop every handle of the user's; returns how many timers there were. */
+size_t rill__handles_drop(rill_loop *loop);
+
+/* ---- operations that rill_cancel can end (connects, drains, sendfiles) ---- */
+
+typedef struct rill__operation {
+    rill__slot slot;
+    bool (*cancel)(void *object); /* Returns true when the callback will not run any more. */
+    void *object;
+} rill__operation;
+
+int rill__operation_new(rill_loop *loop, bool (*cancel)(void *), void *object, rill_id *ret_id);
+void rill__operation_end(rill_loop *loop, rill_id id); /* 0 and stale ids are ignored. */
+
+/* ---- objects with a place on the leftover list ---- */
+
+enum rill__object_kind { RILL__OBJECT_CONNECT, RILL__OBJECT_SERVER, RILL__OBJECT_TRANSPORT, RILL__OBJECT_KINDS };
+
+typedef struct rill__object {
+    rill__link link;
+    const char *site;
+} rill__object;
+
+typedef struct rill__object_ops {
+    void (*end)(rill__object *object);      /* The loop is being freed: begin to end it. */
+    void (*describe)(const rill__object *object, char *buf, size_t size);
+} rill__object_ops;
+
+void rill__object_add(rill_loop *loop, enum rill__object_kind kind, const rill__object_ops *ops,
+    rill__object *object, const char *site);
+void rill__object_remove(rill_loop *loop, enum rill__object_kind kind, rill__object *object);
+
+/* ---- the inbox: messages from other threads (inbox.c) ---- */
+
+typedef struct rill__inbox rill__inbox;
+
+int rill__inbox_new(rill_loop *loop, rill__inbox **ret_inbox);
+void rill__inbox_free(rill_loop *loop, rill__inbox *inbox);
+/* Announce that the loop will sleep; false: there are messages, do not. */
+bool rill__inbox_may_sleep(rill__inbox *inbox);
+void rill__inbox_awake(rill__inbox *inbox);
+/* Take what was posted into the running batch; true when there is something to run. */
+bool rill__inbox_take(rill_loop *loop, rill__inbox *inbox);
+bool rill__inbox_is_empty(rill__inbox *inbox);
+void rill__inbox_close(rill__inbox *inbox);
+
+#define RILL__STAGE_BYTES ((size_t)64 * 1024)
+
+/* ---- the loop ---- */
+
+struct rill_loop {
+    /* Touched by every turn. */
+    rill__ready *ready_head;
+    rill__ready *ready_tail;
+    size_t ready_count;
+    void (*epilogue)(void *object); /* After the present callback: the staged write, see stream.c. */
+    void *epilogue_object;
+    const rill__driver_ops *ops;
+    rill__driver *driver;
+    const rill__sys_ops *sys;
+    rill_ns now;
+    bool now_valid;
+    bool running;
+    bool in_callback;
+    bool stop;
+    bool debug;
+    bool freeing;
+    uint8_t tag;
+    uint32_t fork_generation;
+    uint32_t generation_salt;
+    rill__ready *reap; /* Run at the turn's end, chained through next. */
+    const char *current_site; /* Of the running callback, for the slow report. */
+    const char *current_what;
+
+    rill__slab soon;
+    rill__slab user_timers;
+    rill__slab operations;
+    rill__slab transports;
+    rill__pool pool;
+
+    struct rill_chunk *hot; /* The receive buffer. */
+    size_t hot_bytes;
+    size_t held_bytes;
+    size_t held_bytes_max;
+
+    unsigned char *stage; /* Bytes gathered in a callback: owned by transports/stream.c. */
+    size_t stage_len;
+
+    rill__inbox *inbox;
+    rill__link objects[RILL__OBJECT_KINDS];
+    const rill__object_ops *object_ops[RILL__OBJECT_KINDS];
+    size_t object_count[RILL__OBJECT_KINDS];
+    uint64_t transports_made;
+    uint64_t turns;
+    uint64_t callbacks;
+    rill_ns slow_callback;
+
+    rill_allocator allocator;
+    size_t memory[RILL_TAG_COUNT];
+
+    rill_log_fn log;
+    void *log_arg;
+    rill_log_level log_level;
+    rill_error_handler error_handler;
+    void *error_handler_arg;
+    rill_reason last_error;
+    char last_error_text[256];
+
+    rill__timers timers;
+};
+
+/* The id of an object in a slab. */
+static inline rill_id
+rill__id(const rill_loop *loop, uint8_t kind, const rill__slot *slot)
+{
+    return (rill_id)kind << 61 | (rill_id)loop->tag << (RILL__INDEX_BITS + RILL__GENERATION_BITS) |
+        (rill_id)slot->index << RILL__GENERATION_BITS | slot->generation;
+}
+
+/* The loop that runs in this thread. */
+extern __thread rill_loop *rill__running __attribute__((tls_model("initial-exec")));
+/* Bumped in every forked child. */
+extern uint32_t rill__fork_generation;
+
+extern const rill_allocator rill__default_allocator;
+
+_Noreturn void rill__panic_thread(const rill_loop *loop, const char *function);
+
+/* Every public call on a loop passes here: two loads and a compare. */
+static inline void
+rill__check_thread(const rill_loop *loop, const char *function)
+{
+    if (RILL__UNLIKELY(loop->running && rill__running != loop))
+        rill__panic_thread(loop, function);
+}
+
+static inline void
+rill__loop_push(rill_loop *loop, rill__ready *node)
+{
+    node->next = NULL;
+    if (loop->ready_tail != NULL)
+        loop->ready_tail->next = node;
+    else
+        loop->ready_head = node;
+    loop->ready_tail = node;
+    loop->ready_count++;
+}
+
+/* Take a node off the ready list, wherever it is: linear, for the rare case that its memory goes
+ * before its turn comes. */
+void rill__loop_unlink(rill_loop *loop, rill__ready *node);
+
+/* Run `node` at the end of the present turn (or of the next one when none runs). */
+static inline void
+rill__loop_reap(rill_loop *loop, rill__ready *node)
+{
+    node->next = loop->reap;
+    loop->reap = node;
+}
+
+/* The turn's time. */
+static inline rill_ns
+rill__loop_now(rill_loop *loop)
+{
+    if (!loop->now_valid) {
+        loop->now = loop->ops->now(loop->driver);
+        loop->now_valid = true;
+    }
+    return loop->now;
+}
+
+/* Ask for `fn(object)` once when the present callback has returned; one at a time. */
+static inline void
+rill__loop_set_epilogue(rill_loop *loop, void (*fn)(void *), void *object)
+{
+    loop->epilogue = fn;
+    loop->epilogue_object = object;
+}
+
+void rill__loop_run_epilogue(rill_loop *loop);
+
+/* ---- reports (report.c) ---- */
+
+void rill__log(rill_loop *loop, rill_log_level level, const char *format, ...) RILL_PRINTF(3, 4);
+
+/* Remember why a call fails and return `code`. The sentence is formatted into the loop. */
+int rill__fail(rill_loop *loop, int code, rill_layer layer, const char *format, ...)
+    RILL_PRINTF(4, 5);
+
+void rill__report(rill_loop *loop, enum rill_error_kind kind, int code, const char *site,
+    rill_transport *transport, rill_server *server, const char *format, ...) RILL_PRINTF(7, 8);
+
+/* Copy a sized options struct over defaults of zero. Returns 0, or RILL_EINVAL for size 0 or for
+ * unknown fields that are set. */
+int rill__options_copy(rill_loop *loop, const char *what, const void *options, size_t size,
+    void *ret_copy, size_t known);
+
+/* ---- receive buffers (slice.c) ---- */
+
+void rill__chunk_free_hot(rill_loop *loop);
+
+#endif

@@ -1,0 +1,595 @@
+/*
+ * The loop: its life and its turn.
+ *
+ * A turn is asyncio's run-once: wait for records (not at all while something is ready), append what
+ * other threads posted and what expired, run what is ready now, first in first out, and free what
+ * ended. What these callbacks schedule waits for the next turn. A loop belongs to the thread that
+ * runs it.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "core/internal.h"
+
+#define WAIT_MAX        (24 * 3600 * RILL_S)
+#define HOT_BYTES       ((size_t)128 * 1024)
+#define HOT_BYTES_MIN   ((size_t)4 * 1024)
+#define HOT_BYTES_MAX   ((size_t)64 * 1024 * 1024)
+#define HELD_BYTES_MAX  ((size_t)64 * 1024 * 1024)
+#define SLOW_CALLBACK   (100 * RILL_MS)
+
+__thread rill_loop *rill__running __attribute__((tls_model("initial-exec")));
+uint32_t rill__fork_generation;
+
+/* ---- running ---- */
+
+void
+rill__panic_thread(const rill_loop *loop, const char *function)
+{
+    (void)loop;
+    rill__panic("%s called from a thread that does not run this loop: use "
+                "rill_call_soon_threadsafe to get there",
+        function);
+}
+
+void
+rill__loop_run_epilogue(rill_loop *loop)
+{
+    void (*epilogue)(void *) = loop->epilogue;
+
+    loop->epilogue = NULL;
+    if (epilogue != NULL)
+        epilogue(loop->epilogue_object);
+}
+
+static void
+op_run(rill__ready *ready)
+{
+    rill__op *op = RILL__CONTAINER(ready, rill__op, ready);
+
+    op->queued = false;
+    if (!op->discarded)
+        op->fn(op);
+}
+
+void
+rill__loop_push_op(rill_loop *loop, rill__op *op)
+{
+    if (op->queued)
+        return;
+    op->queued = true;
+    op->ready.run = op_run;
+    rill__loop_push(loop, &op->ready);
+}
+
+void
+rill__loop_unlink(rill_loop *loop, rill__ready *node)
+{
+    rill__ready *previous = NULL;
+
+    for (rill__ready *n = loop->ready_head; n != NULL && n != node; n = n->next)
+        previous = n;
+    rill__check(previous != NULL ? previous->next == node : loop->ready_head == node);
+    if (previous != NULL)
+        previous->next = node->next;
+    else
+        loop->ready_head = node->next;
+    if (loop->ready_tail == node)
+        loop->ready_tail = previous;
+    loop->ready_count--;
+}
+
+static rill__ready *
+pop(rill_loop *loop)
+{
+    rill__ready *node = loop->ready_head;
+
+    loop->ready_head = node->next;
+    if (loop->ready_head == NULL)
+        loop->ready_tail = NULL;
+    loop->ready_count--;
+    return node;
+}
+
+static void
+run_timed(rill_loop *loop, rill__ready *node)
+{
+    rill_ns start = loop->ops->now(loop->driver);
+    rill_ns took;
+
+    loop->current_site = NULL;
+    loop->current_what = NULL;
+    node->run(node);
+    rill__loop_run_epilogue(loop);
+    took = loop->ops->now(loop->driver) - start;
+    if (took >= loop->slow_callback)
+        rill__report(loop, RILL_ERROR_SLOW, 0, loop->current_site, NULL, NULL,
+            "a callback took %lld.%03lld seconds: %s%s%s", (long long)(took / RILL_S),
+            (long long)(took % RILL_S / RILL_MS),
+            loop->current_what != NULL ? loop->current_what : "",
+            loop->current_what != NULL ? " of " : "",
+            loop->current_site != NULL ? loop->current_site : "(the library's own)");
+}
+
+static size_t
+run_ready(rill_loop *loop, size_t callbacks_max)
+{
+    size_t count = loop->ready_count;
+
+    if (callbacks_max != 0 && count > callbacks_max)
+        count = callbacks_max;
+    loop->callbacks += count;
+    loop->in_callback = true;
+    for (size_t i = 0; i < count && loop->ready_head != NULL; i++) {
+        rill__ready *node = pop(loop);
+
+        if (RILL__UNLIKELY(loop->debug)) {
+            run_timed(loop, node);
+            continue;
+        }
+        node->run(node);
+        if (loop->epilogue != NULL)
+            rill__loop_run_epilogue(loop);
+    }
+    loop->in_callback = false;
+    return count;
+}
+
+static void
+run_reap(rill_loop *loop)
+{
+    while (loop->reap != NULL) {
+        rill__ready *node = loop->reap;
+
+        loop->reap = node->next;
+        node->run(node);
+    }
+}
+
+static rill_ns
+wait_deadline(rill_loop *loop, bool may_wait, rill_ns until)
+{
+    rill_ns next;
+
+    if (!may_wait || loop->ready_count != 0 || loop->stop)
+        return 0;
+    next = rill__timers_next(&loop->timers);
+    if (until != RILL_NEVER && (next == RILL_NEVER || until < next))
+        next = until;
+    if (!rill__inbox_may_sleep(loop->inbox))
+        return 0;
+    return next;
+}
+
+static int
+turn(rill_loop *loop, bool may_wait, rill_ns until, size_t callbacks_max)
+{
+    rill_ns deadline = wait_deadline(loop, may_wait, until);
+    size_t ran;
+    int rc;
+
+    rc = loop->ops->wait(loop->driver, deadline);
+    rill__inbox_awake(loop->inbox);
+    if (rc < 0)
+        return rc;
+    loop->now_valid = false;
+    (void)rill__inbox_take(loop, loop->inbox);
+    if (loop->timers.count != 0)
+        rill__timers_expire(loop, rill__loop_now(loop));
+    ran = run_ready(loop, callbacks_max);
+    run_reap(loop);
+    loop->turns++;
+    return ran < INT32_MAX ? (int)ran : INT32_MAX;
+}
+
+static int
+begin(rill_loop *loop)
+{
+    if (loop->fork_generation != rill__fork_generation)
+        return RILL_EFORK;
+    if (loop->running || rill__running != NULL)
+        return RILL_EBUSY;
+    loop->running = true;
+    rill__running = loop;
+    loop->sys->run_begin(loop->driver);
+    return 0;
+}
+
+static void
+end(rill_loop *loop)
+{
+    loop->sys->run_end(loop->driver);
+    rill__running = NULL;
+    loop->running = false;
+}
+
+int
+rill_loop_run_until(rill_loop *loop, rill_ns deadline)
+{
+    int rc = begin(loop);
+
+    if (rc < 0)
+        return rill__fail(loop, rc, RILL_LAYER_LOOP, "rill_loop_run: %s", rill_strerror(rc));
+    do {
+        rc = turn(loop, true, deadline, 0);
+        if (rc >= 0 && !loop->stop && deadline != RILL_NEVER && rill__loop_now(loop) >= deadline)
+            rc = RILL_ETIMEDOUT;
+    } while (rc >= 0 && !loop->stop);
+    loop->stop = false;
+    end(loop);
+    return rc < 0 ? rc : 0;
+}
+
+int
+rill_loop_run(rill_loop *loop)
+{
+    return rill_loop_run_until(loop, RILL_NEVER);
+}
+
+int
+rill_loop_step(rill_loop *loop, size_t callbacks_max)
+{
+    int rc = begin(loop);
+
+    if (rc < 0)
+        return rill__fail(loop, rc, RILL_LAYER_LOOP, "rill_loop_step: %s", rill_strerror(rc));
+    rc = turn(loop, false, RILL_NEVER, callbacks_max);
+    loop->stop = false;
+    end(loop);
+    return rc;
+}
+
+void
+rill_loop_stop(rill_loop *loop)
+{
+    rill__check_thread(loop, "rill_loop_stop");
+    loop->stop = true;
+}
+
+/* ---- looking ---- */
+
+int
+rill_loop_backend_fd(rill_loop *loop)
+{
+    return loop->ops->backend_fd(loop->driver);
+}
+
+rill_ns
+rill_loop_next_timeout(rill_loop *loop)
+{
+    rill_ns next;
+    rill_ns left;
+
+    if (loop->ready_count != 0 || loop->stop || !rill__inbox_is_empty(loop->inbox))
+        return 0;
+    next = rill__timers_next(&loop->timers);
+    if (next == RILL_NEVER)
+        return RILL_NEVER;
+    left = next - loop->ops->now(loop->driver);
+    return left > 0 ? left : 0;
+}
+
+rill_ns
+rill_loop_time(rill_loop *loop)
+{
+    return loop->ops->now(loop->driver);
+}
+
+rill_ns
+rill_loop_now(const rill_loop *loop)
+{
+    return rill__loop_now((rill_loop *)loop); /* A cache is filled; the loop's state is not changed. */
+}
+
+rill_loop *
+rill_loop_running(void)
+{
+    return rill__running != NULL && rill__running->fork_generation == rill__fork_generation
+        ? rill__running
+        : NULL;
+}
+
+bool
+rill_loop_is_running(const rill_loop *loop)
+{
+    return loop->running;
+}
+
+const char *
+rill_loop_driver(const rill_loop *loop)
+{
+    return loop->ops->name;
+}
+
+void
+rill_loop_set_debug(rill_loop *loop, bool on, rill_ns slow_callback)
+{
+    loop->debug = on;
+    loop->slow_callback = slow_callback;
+}
+
+bool
+rill_loop_get_debug(const rill_loop *loop)
+{
+    return loop->debug;
+}
+
+void
+rill_loop_get_stats(const rill_loop *loop, rill_loop_stats *ret_stats)
+{
+    size_t size = ret_stats->size;
+    rill_loop_stats stats = {
+        .size = size,
+        .turns = loop->turns,
+        .callbacks = loop->callbacks,
+        .ready = loop->ready_count,
+        .timers = loop->timers.count,
+        .transports = loop->object_count[RILL__OBJECT_TRANSPORT],
+        .transports_made = loop->transports_made,
+        .servers = loop->object_count[RILL__OBJECT_SERVER],
+        .held_bytes = loop->held_bytes,
+    };
+
+    memcpy(stats.memory, loop->memory, sizeof(stats.memory));
+    memcpy(ret_stats, &stats, size < sizeof(stats) ? size : sizeof(stats));
+}
+
+/* ---- objects ---- */
+
+void
+rill__object_add(rill_loop *loop, enum rill__object_kind kind, const rill__object_ops *ops,
+    rill__object *object, const char *site)
+{
+    object->site = site;
+    loop->object_ops[kind] = ops;
+    loop->object_count[kind]++;
+    rill__list_append(&loop->objects[kind], &object->link);
+}
+
+void
+rill__object_remove(rill_loop *loop, enum rill__object_kind kind, rill__object *object)
+{
+    assert(loop->object_count[kind] > 0);
+    loop->object_count[kind]--;
+    rill__list_remove(&object->link);
+}
+
+/* ---- making and freeing ---- */
+
+static void
+forked(void)
+{
+    rill__fork_generation++;
+    rill__running = NULL;
+}
+
+static void
+watch_forks(void)
+{
+    (void)pthread_atfork(NULL, NULL, forked); /* Failing, only the RILL_EFORK check is lost. */
+}
+
+static const rill__driver_ops *
+find_driver(const char *name)
+{
+    if (strcmp(name, "auto") == 0 || strcmp(name, "epoll") == 0)
+        return &rill__driver_epoll;
+#if RILL_WITH_SIM
+    if (strcmp(name, "sim") == 0)
+        return &rill__driver_sim;
+#endif
+    return NULL;
+}
+
+static int
+check_options(const rill_loop_options *options, const rill__driver_ops *ops)
+{
+    if (ops == NULL)
+        return RILL_ENODRIVER;
+    if (options->sim != NULL && strcmp(ops->name, "sim") != 0)
+        return RILL_EINVAL;
+    if (options->recv_buffer_bytes != 0 &&
+        (options->recv_buffer_bytes < HOT_BYTES_MIN || options->recv_buffer_bytes > HOT_BYTES_MAX))
+        return RILL_EINVAL;
+    if (options->slow_callback < 0 || options->log_level > RILL_LOG_DEBUG)
+        return RILL_EINVAL;
+    return 0;
+}
+
+static const char *
+from_environment(const char *name)
+{
+    const char *value = getenv(name);
+
+    return value != NULL && value[0] != '\0' ? value : NULL;
+}
+
+static void
+configure(rill_loop *loop, const rill_loop_options *options)
+{
+    const char *debug = from_environment("RILL_DEBUG");
+
+    loop->allocator = options->allocator != NULL ? *options->allocator : rill__default_allocator;
+    loop->log = options->log;
+    loop->log_arg = options->log_arg;
+    loop->log_level = options->log_level != RILL_LOG_DEFAULT ? options->log_level : RILL_LOG_WARNING;
+    loop->debug = options->debug > 0 ||
+        (options->debug == 0 && debug != NULL && strcmp(debug, "0") != 0);
+    loop->slow_callback = options->slow_callback != 0 ? options->slow_callback : SLOW_CALLBACK;
+    loop->hot_bytes = options->recv_buffer_bytes != 0 ? options->recv_buffer_bytes : HOT_BYTES;
+    loop->held_bytes_max = options->held_bytes_max != 0 ? options->held_bytes_max : HELD_BYTES_MAX;
+}
+
+static void
+init(rill_loop *loop)
+{
+    static atomic_uint made;
+    uint32_t number = atomic_fetch_add(&made, 1);
+
+    loop->tag = (uint8_t)(number % 127 + 1);
+    loop->generation_salt = number / 127 * UINT32_C(0x9e3779b1);
+    loop->fork_generation = rill__fork_generation;
+    loop->error_handler = rill_loop_default_error_handler;
+    loop->last_error.sentence = rill_strerror(0);
+    for (int kind = 0; kind < RILL__OBJECT_KINDS; kind++)
+        rill__list_init(&loop->objects[kind]);
+    rill__handles_init(loop);
+}
+
+/* The loop's own memory is the first allocation of its allocator. */
+static rill_loop *
+allocate(const rill_allocator *hook)
+{
+    const rill_allocator *allocator = hook != NULL ? hook : &rill__default_allocator;
+    rill_loop *loop = allocator->alloc(allocator->ctx, sizeof(*loop), RILL_TAG_LOOP);
+
+    if (loop != NULL) {
+        memset(loop, 0, sizeof(*loop));
+        loop->memory[RILL_TAG_LOOP] = sizeof(*loop);
+    }
+    return loop;
+}
+
+static void
+deallocate(rill_loop *loop)
+{
+    rill_allocator allocator = loop->allocator;
+
+    for (int tag = 0; tag < RILL_TAG_COUNT; tag++)
+        assert(loop->memory[tag] == (tag == RILL_TAG_LOOP ? sizeof(*loop) : 0));
+    allocator.free(allocator.ctx, loop, sizeof(*loop), RILL_TAG_LOOP);
+}
+
+int
+rill_loop_new(const rill_loop_options *options, rill_loop **ret_loop)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    rill_loop_options opts = RILL_LOOP_OPTIONS();
+    const rill__driver_ops *ops;
+    const char *driver;
+    rill_loop *loop;
+    int rc = 0;
+
+    (void)pthread_once(&once, watch_forks);
+    if (options != NULL)
+        rc = rill__options_copy(NULL, "rill_loop_options", options, options->size, &opts, sizeof(opts));
+    if (rc < 0)
+        return rc;
+    driver = opts.driver != NULL ? opts.driver : from_environment("RILL_DRIVER");
+    ops = find_driver(driver != NULL ? driver : "auto");
+    rc = check_options(&opts, ops);
+    if (rc < 0)
+        return rc;
+    loop = allocate(opts.allocator);
+    if (loop == NULL)
+        return -ENOMEM;
+    configure(loop, &opts);
+    init(loop);
+    rc = rill__inbox_new(loop, &loop->inbox);
+    if (rc < 0)
+        goto fail_loop;
+    rc = ops->open(
+        &(rill__driver_config){ .loop = loop, .sim = opts.sim, .sim_host = opts.sim_host },
+        &loop->driver);
+    if (rc < 0)
+        goto fail_inbox;
+    loop->ops = ops;
+    loop->sys = loop->driver->sys;
+    rill__timers_init(&loop->timers, ops->now(loop->driver));
+    *ret_loop = loop;
+    return 0;
+
+fail_inbox:
+    rill__inbox_free(loop, loop->inbox);
+fail_loop:
+    deallocate(loop);
+    return rc;
+}
+
+static size_t
+end_objects(rill_loop *loop, enum rill__object_kind kind)
+{
+    size_t count = loop->object_count[kind];
+    char text[256];
+
+    /* `end` takes the object off the list, or later does; walk a list of our own meanwhile. */
+    for (rill__link *link = loop->objects[kind].next; link != &loop->objects[kind];) {
+        rill__object *object = RILL__CONTAINER(link, rill__object, link);
+
+        link = link->next;
+        if (loop->debug) {
+            loop->object_ops[kind]->describe(object, text, sizeof(text));
+            rill__report(loop, RILL_ERROR_LEFTOVER, 0, object->site, NULL, NULL,
+                "still alive when the loop was freed: %s", text);
+        }
+        loop->object_ops[kind]->end(object);
+    }
+    return count;
+}
+
+static void
+run_rest(rill_loop *loop)
+{
+    while (loop->object_count[RILL__OBJECT_TRANSPORT] + loop->object_count[RILL__OBJECT_SERVER] +
+            loop->object_count[RILL__OBJECT_CONNECT] + loop->ready_count !=
+        0) {
+        int rc = turn(loop, true, RILL_NEVER, 0);
+
+        if (rc < 0)
+            rill__panic("rill_loop_free: the driver fails: %s", rill_strerror(rc));
+    }
+    run_reap(loop);
+}
+
+static size_t
+end_everything(rill_loop *loop)
+{
+    size_t leftovers = rill__handles_drop(loop);
+
+    rill__inbox_close(loop->inbox);
+    while (rill__inbox_take(loop, loop->inbox))
+        (void)run_ready(loop, 0);
+    loop->freeing = true;
+    (void)rill__handles_drop(loop);
+    leftovers += end_objects(loop, RILL__OBJECT_CONNECT);
+    leftovers += end_objects(loop, RILL__OBJECT_SERVER);
+    leftovers += end_objects(loop, RILL__OBJECT_TRANSPORT);
+    run_rest(loop);
+    return leftovers;
+}
+
+size_t
+rill_loop_free(rill_loop *loop)
+{
+    size_t leftovers;
+    rill_loop *outer;
+
+    if (loop == NULL)
+        return 0;
+    if (loop->running)
+        rill__panic("rill_loop_free called while the loop runs: call rill_loop_stop, and free it "
+                    "when rill_loop_run has returned");
+    if (loop->fork_generation != rill__fork_generation)
+        return 0; /* The parent's: touching its poller or sockets here would disturb them. */
+    outer = rill__running;
+    loop->running = true;
+    rill__running = loop;
+    loop->sys->run_begin(loop->driver);
+    leftovers = end_everything(loop);
+    loop->sys->run_end(loop->driver);
+    rill__running = outer;
+    loop->running = false;
+    rill__chunk_free_hot(loop);
+    rill__free(loop, loop->stage, RILL__STAGE_BYTES, RILL_TAG_WRITE);
+    rill__slab_done(loop, &loop->soon);
+    rill__slab_done(loop, &loop->user_timers);
+    rill__slab_done(loop, &loop->operations);
+    rill__slab_done(loop, &loop->transports);
+    rill__pool_done(loop);
+    loop->ops->close(loop->driver);
+    rill__inbox_free(loop, loop->inbox);
+    deallocate(loop);
+    return leftovers;
+}

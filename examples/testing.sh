@@ -1,0 +1,53 @@
+# shellcheck shell=sh
+# For the tests of the examples: a scratch folder, servers that are waited for, and checks.
+# To be sourced under `set -eu`; ends what it started, whatever happens.
+
+scratch=$(mktemp -d)
+servers=
+
+finish() {
+    code=$?
+    for server in $servers; do
+        kill "$server" 2>/dev/null || true
+    done
+    rm -rf "$scratch"
+    exit "$code"
+}
+trap finish EXIT
+trap 'exit 143' TERM INT
+
+fail() {
+    printf 'FAILED: %s\n' "$*" >&2
+    exit 1
+}
+
+# Start a server and wait until it says where it listens: sets `pid`, `addr` ("127.0.0.1:4711" or
+# "unix:PATH") and `port`. The pipe stays open, so that what the server prints later harms nobody.
+start_server() {
+    rm -f "$scratch/ready"
+    mkfifo "$scratch/ready"
+    timeout 50 "$@" >"$scratch/ready" &
+    pid=$!
+    servers="$servers $pid"
+    exec 3<"$scratch/ready"
+    read -r first <&3 || fail "no line from: $*"
+    addr=${first#listening on }
+    [ "$addr" != "$first" ] || fail "not the line of a server that is ready: $first"
+    port=${addr##*:}
+}
+
+# End the server started last as an administrator would; it must end cleanly.
+stop_server() {
+    kill -TERM "$pid"
+    code=0
+    wait "$pid" || code=$?
+    [ "$code" = 0 ] || fail "the server ended with code $code"
+}
+
+expect() { # <what is compared> <expected> <seen>
+    [ "$2" = "$3" ] || fail "$1
+--- expected
+$2
+--- seen
+$3"
+}

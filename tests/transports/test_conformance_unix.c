@@ -1,0 +1,19 @@
+/*
+ * The conformance battery on Unix sockets with a path.
+ */
+/* timeout: 120 */
+#include "pairs.h"
+
+static int
+make(rill_loop *loop, const rill_transport_options *options, const rill_protocol *protocol_a,
+    void *arg_a, const rill_protocol *protocol_b, void *arg_b, void *user)
+{
+    return make_listening_pair(loop, &RILL_SERVER_OPTIONS(.path = scratch_path("socket")), options,
+        protocol_a, arg_a, protocol_b, arg_b, user);
+}
+
+int
+main(void)
+{
+    return run_conformance("unix", make);
+}

@@ -1,0 +1,114 @@
+/*
+ * What a transport can tell about itself: addresses, descriptor, options, statistics, a line of text.
+ *
+ * The base only passes on to the kind's table and says RILL_ENOTSUP for what it lacks. Loop thread.
+ */
+#include <stdio.h>
+
+#include "transports/internal.h"
+
+#define PASS_ON(t, function, entry, ...)                                                           \
+    do {                                                                                           \
+        rill__check_live(t, function);                                                             \
+        if (!RILL__HAS_OP(t, entry))                                                               \
+            return RILL_ENOTSUP;                                                                   \
+        return (t)->ops->entry(t, rill__impl(t), __VA_ARGS__);                                     \
+    } while (0)
+
+int
+rill_transport_peername(const rill_transport *t, rill_addr *ret_addr)
+{
+    PASS_ON(t, "rill_transport_peername", peername, ret_addr);
+}
+
+int
+rill_transport_sockname(const rill_transport *t, rill_addr *ret_addr)
+{
+    PASS_ON(t, "rill_transport_sockname", sockname, ret_addr);
+}
+
+int
+rill_transport_fd(const rill_transport *t)
+{
+    rill__check_live(t, "rill_transport_fd");
+    return RILL__HAS_OP(t, fd) ? t->ops->fd(t, rill__impl(t)) : RILL_ENOTSUP;
+}
+
+int
+rill_transport_credentials(const rill_transport *t, rill_credentials *ret_peer)
+{
+    PASS_ON(t, "rill_transport_credentials", credentials, ret_peer);
+}
+
+int
+rill_transport_tcp_info(const rill_transport *t, rill_tcp_info *ret_info)
+{
+    PASS_ON(t, "rill_transport_tcp_info", tcp_info, ret_info);
+}
+
+int
+rill_transport_set_option(rill_transport *t, rill_option option, int value)
+{
+    PASS_ON(t, "rill_transport_set_option", set_option, option, value);
+}
+
+int
+rill_transport_get_option(const rill_transport *t, rill_option option, int *ret_value)
+{
+    PASS_ON(t, "rill_transport_get_option", get_option, option, ret_value);
+}
+
+int
+rill_transport_set_timeout(rill_transport *t, rill_timeout which, rill_ns value)
+{
+    rill__check_live(t, "rill_transport_set_timeout");
+    if ((value <= 0 && value != RILL_NEVER) || which > RILL_TIMEOUT_CLOSE)
+        return rill__fail(t->loop, RILL_EINVAL, RILL_LAYER_TRANSPORT,
+            "set_timeout: a positive time or RILL_NEVER");
+    if (!RILL__HAS_OP(t, set_timeout))
+        return RILL_ENOTSUP;
+    return t->ops->set_timeout(t, rill__impl(t), which, value);
+}
+
+void
+rill_transport_get_info(const rill_transport *t, rill_transport_info *ret_info)
+{
+    size_t size = ret_info->size;
+    rill_transport_info info = { .size = size,
+        .kind = t->ops->name,
+        .site = t->object.site,
+        .bytes_in = t->bytes_in,
+        .bytes_out = t->bytes_out,
+        .server = t->server };
+
+    rill__check_live(t, "rill_transport_get_info");
+    memcpy(ret_info, &info, size < sizeof(info) ? size : sizeof(info));
+}
+
+static const char *
+state_name(const rill_transport *t)
+{
+    if (t->phase == RILL__PHASE_LOST)
+        return "lost";
+    if (t->closing)
+        return "closing";
+    return t->phase == RILL__PHASE_NEW ? "new" : "open";
+}
+
+char *
+rill_transport_describe(const rill_transport *t, char *buf, size_t size)
+{
+    char local[RILL_ADDR_TEXT] = "-";
+    char peer[RILL_ADDR_TEXT] = "-";
+    rill_addr addr;
+
+    if (rill_transport_sockname(t, &addr) == 0)
+        rill_addr_format(&addr, local, sizeof(local));
+    if (rill_transport_peername(t, &addr) == 0)
+        rill_addr_format(&addr, peer, sizeof(peer));
+    snprintf(buf, size, "<%s %s -> %s %s read=%s write=%s queued=%zu>", t->ops->name, local, peer,
+        state_name(t), rill_transport_is_reading(t) ? "on" : "off",
+        t->writing_paused ? "paused" : t->queued_bytes != 0 ? "busy" : "idle",
+        rill_transport_write_buffer_size(t));
+    return buf;
+}

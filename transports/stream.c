@@ -1,0 +1,639 @@
+/*
+ * The stream kind: TCP and Unix sockets over one driver io.
+ *
+ * Writing: inside a callback small writes gather in the loop's stage, owned by one stream at a time,
+ * and leave in one send when the callback returns (the loop's epilogue); large ones are sent at once
+ * together with what is staged. What the driver does not take is queued, and one send_start waits at
+ * a time, on the queue's first part.
+ *
+ * The end: OPEN -> FLUSHING (close with bytes queued) -> CLOSING (the io is closing; its record is
+ * connection_lost). A failed send first delivers the input that has already arrived (DYING), since
+ * the peer's last words are often the reason.
+ *
+ * Invariants: staged bytes of a stream mean that its queue is empty; a non-empty queue outside of a
+ * send record means that a send is in flight. Loop thread only.
+ */
+#include <errno.h>
+
+#include "core/addr.h"
+#include "transports/stream.h"
+
+#define STAGE_DIRECT   ((size_t)8 * 1024)   /* From here on a send of its own beats the copy. */
+#define TURN_BYTES     ((size_t)256 * 1024) /* Sent for one stream in a turn. */
+#define DISCARD_ROUNDS 16                   /* Receives before a close: up to 2 MiB. */
+
+static const rill__driver_ops *
+ops_of(const rill_transport *t)
+{
+    return t->loop->ops;
+}
+
+/* ---- the end ---- */
+
+static void
+die(stream *s, int code, rill_layer layer, const char *sentence, bool reset)
+{
+    rill_transport *t = rill__base(s);
+    rill_loop *loop = t->loop;
+
+    if (s->phase == STREAM_CLOSING)
+        return;
+    if (loop->epilogue_object == s && loop->epilogue != NULL) {
+        loop->epilogue = NULL;
+        loop->stage_len = 0;
+    }
+    s->phase = STREAM_CLOSING;
+    s->code = code;
+    s->layer = (uint8_t)layer;
+    s->sentence = sentence;
+    t->closing = true;
+    t->refuse |= RILL__REFUSE_CLOSED;
+    rill__deadlines_stop(s);
+    ops_of(t)->close_io(loop->driver, &s->io, reset);
+}
+
+/* The io is closed: nothing refers to our memory any more. */
+static void
+on_close(rill__op *op)
+{
+    stream *s = RILL__CONTAINER(op, stream, io.close);
+    rill_transport *t = rill__base(s);
+
+    rill__check(s->phase == STREAM_CLOSING);
+    t->aborting = true; /* The marks are of no interest any more. */
+    (void)rill__queue_clear(t->loop, &s->queue);
+    rill_transport_account(t, -(int64_t)t->queued_bytes, 0);
+    rill_transport_lost(t, s->code, (rill_layer)s->layer, s->sentence);
+}
+
+/* Unread input would turn the close into a reset, which can destroy what we sent last. */
+static void
+discard_input(stream *s)
+{
+    rill_transport *t = rill__base(s);
+    rill_slice slice;
+
+    if (t->eof_received)
+        return;
+    ops_of(t)->resume(t->loop->driver, &s->io);
+    for (int i = 0; i < DISCARD_ROUNDS; i++) {
+        if (ops_of(t)->recv_take(t->loop->driver, &s->io, &slice) <= 0)
+            return;
+    }
+}
+
+static void
+finish_close(stream *s)
+{
+    discard_input(s);
+    die(s, 0, RILL_LAYER_TRANSPORT, NULL, false);
+}
+
+static void
+fail_kernel(stream *s, int code)
+{
+    die(s, code, RILL_LAYER_SYSTEM, NULL, true);
+}
+
+/* A send failed. The peer has gone, but what it said before is delivered first. */
+void
+rill__stream_write_failed(stream *s, int code)
+{
+    rill_transport *t = rill__base(s);
+
+    if (s->phase == STREAM_CLOSING || s->phase == STREAM_DYING)
+        return;
+    if (!rill_transport_wants_data(t)) {
+        fail_kernel(s, code);
+        return;
+    }
+    s->phase = STREAM_DYING;
+    s->code = code;
+    t->refuse |= RILL__REFUSE_CLOSED;
+    rill__loop_push_op(t->loop, &s->io.recv);
+}
+
+/* ---- sending ---- */
+
+static void
+start_send(stream *s)
+{
+    rill_transport *t = rill__base(s);
+    int rc;
+
+    s->parts_count = rill__queue_peek(&s->queue, s->parts, STREAM_PARTS);
+    rc = ops_of(t)->send_start(t->loop->driver, &s->io, s->parts, s->parts_count);
+    if (rc < 0)
+        rill__stream_write_failed(s, rc);
+    else
+        rill__deadlines_send_waits(s);
+}
+
+static void
+queue_empty(stream *s)
+{
+    rill_transport *t = rill__base(s);
+
+    rill__deadlines_send_done(s);
+    if (s->file != NULL) {
+        rill__stream_file_start(s);
+        return;
+    }
+    if (s->phase == STREAM_FLUSHING) {
+        finish_close(s);
+    } else if (s->eof_pending) {
+        s->eof_pending = false;
+        (void)ops_of(t)->shutdown_write(t->loop->driver, &s->io); /* ENOTCONN: a read tells. */
+    }
+}
+
+/* Send what is queued; nothing is in flight. */
+static void
+pump(stream *s)
+{
+    rill_transport *t = rill__base(s);
+    size_t turn_bytes = 0;
+
+    while (!rill__queue_is_empty(&s->queue) && turn_bytes < TURN_BYTES) {
+        rill__iov iov[RILL__IOV_MAX];
+        size_t count = rill__queue_peek(&s->queue, iov, RILL__IOV_MAX);
+        int64_t sent = ops_of(t)->send_now(t->loop->driver, &s->io, iov, count);
+
+        if (sent == -EAGAIN)
+            break;
+        if (sent < 0) {
+            rill__stream_write_failed(s, (int)sent);
+            return;
+        }
+        turn_bytes += (size_t)sent;
+        rill__stream_sent(s, (size_t)sent);
+        if (s->phase == STREAM_CLOSING) /* resume_writing aborted. */
+            return;
+    }
+    if (s->phase == STREAM_DYING || s->io.send.active)
+        return;
+    if (rill__queue_is_empty(&s->queue))
+        queue_empty(s);
+    else
+        start_send(s);
+}
+
+/* Bytes of the queue have left. */
+void
+rill__stream_sent(stream *s, size_t len)
+{
+    rill_transport *t = rill__base(s);
+
+    rill__queue_consume(t->loop, &s->queue, len);
+    rill__deadlines_sent(s);
+    rill_transport_account(t, -(int64_t)len, len);
+}
+
+static void
+on_send(rill__op *op)
+{
+    stream *s = RILL__CONTAINER(op, stream, io.send);
+    rill_transport *t = rill__base(s);
+    int64_t sent;
+
+    if (s->file_active) {
+        rill__stream_file_on_send(s);
+        return;
+    }
+    sent = ops_of(t)->finish(t->loop->driver, &s->io);
+    if (sent == -EAGAIN)
+        return;
+    if (sent < 0) {
+        rill__stream_write_failed(s, (int)sent);
+        return;
+    }
+    rill__stream_sent(s, (size_t)sent);
+    if (s->phase == STREAM_OPEN || s->phase == STREAM_FLUSHING)
+        rill__stream_pump(s);
+}
+
+void
+rill__stream_pump(stream *s)
+{
+    if (!s->io.send.active)
+        pump(s);
+}
+
+/* ---- writing ---- */
+
+static size_t
+parts_bytes(const rill__iov *parts, size_t count)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < count; i++)
+        bytes += parts[i].len;
+    return bytes;
+}
+
+static void
+no_memory(stream *s)
+{
+    die(s, -ENOMEM, RILL_LAYER_SYSTEM, NULL, true);
+}
+
+/* Keep what follows the first `skip` bytes; returns false when the connection is lost for it. */
+static bool
+queue_rest(stream *s, const rill__iov *parts, size_t count, size_t skip)
+{
+    rill_transport *t = rill__base(s);
+
+    for (size_t i = 0; i < count; i++) {
+        if (skip >= parts[i].len) {
+            skip -= parts[i].len;
+            continue;
+        }
+        if (rill__queue_append(t->loop, &s->queue, (const uint8_t *)parts[i].base + skip,
+                parts[i].len - skip) < 0) {
+            no_memory(s);
+            return false;
+        }
+        skip = 0;
+    }
+    return true;
+}
+
+/* Nothing is queued: send now, queue the rest. */
+static void
+send_or_queue(stream *s, const rill__iov *parts, size_t count)
+{
+    rill_transport *t = rill__base(s);
+    size_t bytes = parts_bytes(parts, count);
+    int64_t sent = ops_of(t)->send_now(t->loop->driver, &s->io, parts, count);
+
+    if (RILL__LIKELY(sent == (int64_t)bytes)) {
+        t->bytes_out += bytes;
+        rill__deadlines_sent(s);
+        return;
+    }
+    if (sent == -EAGAIN)
+        sent = 0;
+    if (sent < 0) {
+        rill__stream_write_failed(s, (int)sent);
+        return;
+    }
+    if (!queue_rest(s, parts, count, (size_t)sent))
+        return;
+    start_send(s);
+    rill_transport_account(t, (int64_t)(bytes - (size_t)sent), (size_t)sent);
+}
+
+static void
+flush_stage(void *object)
+{
+    stream *s = object;
+    rill_loop *loop = rill__base(s)->loop;
+    rill__iov part = { loop->stage, loop->stage_len };
+
+    loop->stage_len = 0;
+    send_or_queue(s, &part, 1);
+}
+
+/* Send what is staged for whomever. */
+static void
+flush_staged(rill_loop *loop)
+{
+    if (loop->epilogue != NULL)
+        rill__loop_run_epilogue(loop);
+}
+
+static bool
+stage_ready(rill_loop *loop)
+{
+    if (loop->stage == NULL)
+        loop->stage = rill__alloc(loop, RILL__STAGE_BYTES, RILL_TAG_WRITE);
+    return loop->stage != NULL;
+}
+
+static void
+stage_parts(stream *s, const rill_iovec *parts, size_t count)
+{
+    rill_loop *loop = rill__base(s)->loop;
+
+    for (size_t i = 0; i < count; i++) {
+        memcpy(loop->stage + loop->stage_len, parts[i].data, parts[i].len);
+        loop->stage_len += parts[i].len;
+    }
+    rill__loop_set_epilogue(loop, flush_stage, s);
+}
+
+/* The staged bytes of this stream and the new ones in as few sends as the parts need. */
+static void
+send_with_stage(stream *s, const rill_iovec *parts, size_t count)
+{
+    rill_loop *loop = rill__base(s)->loop;
+    rill__iov iov[RILL__IOV_MAX];
+    size_t used = 0;
+
+    if (loop->epilogue != NULL && loop->epilogue_object == s) {
+        loop->epilogue = NULL;
+        iov[used++] = (rill__iov){ loop->stage, loop->stage_len };
+        loop->stage_len = 0;
+    }
+    for (size_t i = 0; i < count; i++) {
+        iov[used++] = (rill__iov){ parts[i].data, parts[i].len };
+        if (used < RILL__IOV_MAX && i + 1 < count)
+            continue;
+        if (rill__queue_is_empty(&s->queue)) {
+            send_or_queue(s, iov, used);
+        } else {
+            size_t bytes = parts_bytes(iov, used);
+
+            if (!queue_rest(s, iov, used, 0))
+                return;
+            rill_transport_account(rill__base(s), (int64_t)bytes, 0);
+        }
+        if (s->phase != STREAM_OPEN && s->phase != STREAM_FLUSHING)
+            return;
+        used = 0;
+    }
+}
+
+static void
+stream_write(rill_transport *t, void *impl, const rill_iovec *parts, size_t count)
+{
+    stream *s = impl;
+    rill_loop *loop = t->loop;
+    size_t bytes = 0;
+
+    if (s->phase == STREAM_DYING || s->phase == STREAM_CLOSING)
+        return;
+    for (size_t i = 0; i < count; i++)
+        bytes += parts[i].len;
+    if (loop->epilogue != NULL && loop->epilogue_object != s)
+        flush_staged(loop);
+    if (rill__queue_is_empty(&s->queue) && loop->in_callback && bytes < STAGE_DIRECT &&
+        !s->file_active && stage_ready(loop)) {
+        if (loop->stage_len + bytes > RILL__STAGE_BYTES)
+            flush_staged(loop);
+        if (rill__queue_is_empty(&s->queue) && s->phase == STREAM_OPEN) {
+            stage_parts(s, parts, count);
+            return;
+        }
+    }
+    send_with_stage(s, parts, count);
+}
+
+static int
+stream_write_ref(rill_transport *t, void *impl, const void *data, size_t len,
+    rill_release_fn release, void *arg)
+{
+    stream *s = impl;
+    rill__iov part = { data, len };
+    int64_t sent = 0;
+    int rc;
+
+    flush_staged(t->loop);
+    if (s->phase != STREAM_OPEN)
+        return rill__release_soon(t->loop, release, arg);
+    if (rill__queue_is_empty(&s->queue)) {
+        /* The node for the release comes first: afterwards it is too late to have no memory. */
+        rc = rill__queue_append_ref(t->loop, &s->queue, data, len, release, arg);
+        if (rc < 0)
+            return rc;
+        sent = ops_of(t)->send_now(t->loop->driver, &s->io, &part, 1);
+        if (sent < 0 && sent != -EAGAIN) {
+            rill__stream_write_failed(s, (int)sent);
+            return 0; /* on_close releases. */
+        }
+        sent = sent > 0 ? sent : 0;
+        rill__queue_advance(&s->queue, (size_t)sent);
+        rill__deadlines_sent(s);
+        if ((size_t)sent == len)
+            rill__queue_release_soon(t->loop, &s->queue);
+        else
+            start_send(s);
+    } else {
+        rc = rill__queue_append_ref(t->loop, &s->queue, data, len, release, arg);
+        if (rc < 0)
+            return rc;
+    }
+    rill_transport_account(t, (int64_t)(len - (size_t)sent), (size_t)sent);
+    return 0;
+}
+
+static void
+stream_write_eof(rill_transport *t, void *impl)
+{
+    stream *s = impl;
+
+    flush_staged(t->loop);
+    s->eof_pending = true;
+    if (s->phase == STREAM_OPEN && rill__queue_is_empty(&s->queue))
+        queue_empty(s);
+}
+
+static void
+stream_close(rill_transport *t, void *impl)
+{
+    stream *s = impl;
+
+    if (s->phase == STREAM_DYING) {
+        fail_kernel(s, s->code);
+        return;
+    }
+    ops_of(t)->pause(t->loop->driver, &s->io);
+    if (t->loop->epilogue != NULL && t->loop->epilogue_object == s)
+        flush_staged(t->loop);
+    if (s->phase != STREAM_OPEN)
+        return;
+    s->phase = STREAM_FLUSHING;
+    if (rill__queue_is_empty(&s->queue))
+        finish_close(s);
+    else
+        rill__deadlines_close_begins(s);
+}
+
+static void
+stream_abort(rill_transport *t, void *impl, int code, const char *sentence)
+{
+    bool ours = code <= RILL_EUSER || sentence != NULL;
+
+    (void)t;
+    die(impl, code, ours ? RILL_LAYER_PROTOCOL : RILL_LAYER_TRANSPORT, sentence, true);
+}
+
+/* ---- receiving ---- */
+
+static void
+on_eof(stream *s)
+{
+    rill_transport *t = rill__base(s);
+
+    if (s->phase == STREAM_DYING) {
+        fail_kernel(s, s->code);
+        return;
+    }
+    /* Nothing more can come; the record would repeat for ever. */
+    ops_of(t)->pause(t->loop->driver, &s->io);
+    rill_transport_eof(t);
+}
+
+/* One receive for the protocol; the result as recv_take's. */
+static int64_t
+receive(stream *s)
+{
+    rill_transport *t = rill__base(s);
+    rill_slice slice;
+    void *buf;
+    size_t size;
+    int64_t got;
+
+    if (!rill__transport_is_buffered(t)) {
+        got = ops_of(t)->recv_take(t->loop->driver, &s->io, &slice);
+        if (RILL__LIKELY(got > 0))
+            (void)rill_transport_data(t, slice);
+        return got;
+    }
+    size = rill__transport_get_buffer(t, 0, &buf);
+    if (size == 0 || !rill_transport_wants_data(t))
+        return -EAGAIN;
+    got = ops_of(t)->recv_into(t->loop->driver, &s->io, buf, size);
+    if (got > 0)
+        rill__transport_buffer_updated(t, (size_t)got);
+    return got;
+}
+
+static void
+on_recv(rill__op *op)
+{
+    stream *s = RILL__CONTAINER(op, stream, io.recv);
+    rill_transport *t = rill__base(s);
+    int64_t got;
+
+    if (!rill_transport_wants_data(t)) {
+        if (s->phase == STREAM_DYING)
+            fail_kernel(s, s->code);
+        return;
+    }
+    got = receive(s);
+    if (RILL__LIKELY(got > 0)) {
+        rill__deadlines_received(s);
+        if (s->phase == STREAM_DYING)
+            rill__loop_push_op(t->loop, op);
+        return;
+    }
+    if (s->phase == STREAM_CLOSING)
+        return;
+    if (got == 0)
+        on_eof(s);
+    else if (s->phase == STREAM_DYING)
+        fail_kernel(s, s->code);
+    else if (got != -EAGAIN)
+        fail_kernel(s, (int)got);
+}
+
+static void
+stream_pause_reading(rill_transport *t, void *impl)
+{
+    stream *s = impl;
+
+    if (s->phase == STREAM_OPEN && !rill__bug("pause_ignored"))
+        ops_of(t)->pause(t->loop->driver, &s->io);
+}
+
+static void
+stream_resume_reading(rill_transport *t, void *impl)
+{
+    stream *s = impl;
+
+    if (s->phase == STREAM_OPEN && !t->eof_received)
+        ops_of(t)->resume(t->loop->driver, &s->io);
+}
+
+/* ---- making ---- */
+
+static void
+finalize(rill_transport *t, void *impl)
+{
+    stream *s = impl;
+
+    rill__deadlines_free(s);
+    rill__free(t->loop, s->file, sizeof(*s->file), RILL_TAG_WRITE);
+}
+
+/* Two kinds that differ by name. */
+#define STREAM_OPS(kind)                                                                           \
+    {                                                                                              \
+        .size = sizeof(rill_transport_ops), .name = kind, .impl_size = sizeof(stream),             \
+        .write = stream_write, .write_ref = stream_write_ref, .write_eof = stream_write_eof,       \
+        .close = stream_close, .abort = stream_abort, .pause_reading = stream_pause_reading,       \
+        .resume_reading = stream_resume_reading, .peername = rill__stream_peername,                \
+        .sockname = rill__stream_sockname, .fd = rill__stream_fd,                                  \
+        .credentials = rill__stream_credentials, .tcp_info = rill__stream_tcp_info,                \
+        .set_option = rill__stream_set_option, .get_option = rill__stream_get_option,              \
+        .set_timeout = rill__stream_set_timeout, .sendfile = rill__stream_sendfile,                \
+        .sendfile_cancel = rill__stream_sendfile_cancel, .finalize = finalize                      \
+    }
+
+static const rill_transport_ops tcp_ops = STREAM_OPS("tcp");
+static const rill_transport_ops unix_ops = STREAM_OPS("unix");
+
+int
+rill__stream_new(rill_loop *loop, int fd, rill_family family, const rill_addr *peer,
+    const rill__config *config, const rill_protocol *protocol, void *arg, const char *site,
+    rill_transport **ret_transport)
+{
+    rill_transport *t;
+    stream *s;
+    int rc = rill__transport_new(loop, family == RILL_FAMILY_UNIX ? &unix_ops : &tcp_ops, config,
+        protocol, arg, site, &t);
+
+    if (rc < 0)
+        return rc;
+    s = rill__impl(t);
+    s->io.recv.fn = on_recv;
+    s->io.send.fn = on_send;
+    s->io.close.fn = on_close;
+    s->close_timeout = config->options.close_timeout;
+    rc = rill__deadlines_init(s, &config->options);
+    if (rc == 0)
+        rc = loop->ops->attach(loop->driver, &s->io, fd, RILL__IO_STREAM);
+    if (rc < 0) {
+        rill_transport_discard(t);
+        return rc;
+    }
+    rill__stream_set_peer(s, peer);
+    *ret_transport = t;
+    return 0;
+}
+
+void
+rill__stream_open(rill_transport *t)
+{
+    stream *s = rill__impl(t);
+    int rc;
+
+    if (t->closing)
+        return; /* Closed before it was made: discarded by its close record. */
+    rill_transport_made(t);
+    if (s->phase == STREAM_CLOSING)
+        return;
+    if (t->reading_paused)
+        ops_of(t)->pause(t->loop->driver, &s->io);
+    rc = ops_of(t)->subscribe(t->loop->driver, &s->io);
+    if (rc < 0)
+        fail_kernel(s, rc);
+}
+
+static void
+open_run(rill__ready *ready)
+{
+    stream *s = RILL__CONTAINER(ready, stream, opening);
+
+    rill__stream_open(rill__base(s));
+}
+
+void
+rill__stream_open_soon(rill_transport *t)
+{
+    stream *s = rill__impl(t);
+
+    s->opening.run = open_run;
+    rill__loop_push(t->loop, &s->opening);
+}

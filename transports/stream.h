@@ -1,0 +1,98 @@
+/*
+ * The stream kind's struct and its parts: the stream itself (stream.c), its deadlines (deadlines.c),
+ * what it tells about its socket (stream_info.c) and its sendfile (stream_file.c).
+ */
+#ifndef RILL__STREAM_H
+#define RILL__STREAM_H
+
+#include "transports/internal.h"
+
+enum stream_phase {
+    STREAM_OPEN,
+    STREAM_DYING,    /* A send failed: input that has arrived is delivered, then it is lost. */
+    STREAM_FLUSHING, /* close was called, bytes are queued. */
+    STREAM_CLOSING   /* The io is being closed; its record is the last. */
+};
+
+#define STREAM_PARTS 2 /* Of one send that waits; the pump then goes on with many. */
+#define STREAM_PEER  28 /* A sockaddr_in6; longer ones (Unix paths) are asked for. */
+
+typedef struct rill__deadlines rill__deadlines;
+
+/* A native sendfile: waits for the queue to empty, then one operation after another. */
+struct rill__stream_file {
+    uint64_t offset;
+    uint64_t left;
+    uint64_t sent;
+    int fd;
+};
+
+typedef struct stream {
+    rill__io io;
+    rill__queue queue;
+    rill__iov parts[STREAM_PARTS]; /* Of the send in flight: stays put until its record. */
+    size_t parts_count;
+    rill__deadlines *deadlines; /* NULL: none is running and none is set. */
+    rill_ns close_timeout;
+    rill__ready opening;        /* connection_made in the next turn. */
+    struct rill__stream_file *file; /* A native sendfile that waits or runs. */
+    int code; /* DYING, CLOSING: why. */
+    const char *sentence;
+    uint8_t layer;
+    uint8_t phase;
+    bool eof_pending;
+    bool file_active; /* A sendfile operation is in flight. */
+    uint8_t peer_len;
+    uint8_t peer[STREAM_PEER];
+} stream;
+
+void rill__stream_pump(stream *s);
+void rill__stream_sent(stream *s, size_t len);
+void rill__stream_write_failed(stream *s, int code);
+
+/* stream_info.c */
+void rill__stream_set_peer(stream *s, const rill_addr *peer);
+int rill__stream_peername(const rill_transport *t, const void *impl, rill_addr *ret_addr);
+int rill__stream_sockname(const rill_transport *t, const void *impl, rill_addr *ret_addr);
+int rill__stream_fd(const rill_transport *t, const void *impl);
+int rill__stream_credentials(
+    const rill_transport *t, const void *impl, rill_credentials *ret_peer);
+int rill__stream_tcp_info(const rill_transport *t, const void *impl, rill_tcp_info *ret_info);
+int rill__stream_set_option(rill_transport *t, void *impl, rill_option option, int value);
+int rill__stream_get_option(
+    const rill_transport *t, const void *impl, rill_option option, int *ret_value);
+
+/* deadlines.c: idle, stall and close timeouts with one timer, made when first needed. */
+int rill__deadlines_init(stream *s, const rill_transport_options *options);
+void rill__deadlines_free(stream *s);
+void rill__deadlines_stop(stream *s);
+void rill__deadlines_send_waits(stream *s);
+void rill__deadlines_send_done(stream *s);
+void rill__deadlines_close_begins(stream *s);
+void rill__deadlines_note_sent(stream *s);
+void rill__deadlines_note_received(stream *s);
+int rill__stream_set_timeout(rill_transport *t, void *impl, rill_timeout which, rill_ns value);
+
+/* Bytes moved. */
+static inline void
+rill__deadlines_sent(stream *s)
+{
+    if (RILL__UNLIKELY(s->deadlines != NULL))
+        rill__deadlines_note_sent(s);
+}
+
+static inline void
+rill__deadlines_received(stream *s)
+{
+    if (RILL__UNLIKELY(s->deadlines != NULL))
+        rill__deadlines_note_received(s);
+}
+
+/* stream_file.c */
+int rill__stream_sendfile(
+    rill_transport *t, void *impl, int fd, uint64_t offset, uint64_t count);
+void rill__stream_sendfile_cancel(rill_transport *t, void *impl);
+void rill__stream_file_start(stream *s);
+void rill__stream_file_on_send(stream *s);
+
+#endif
