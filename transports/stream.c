@@ -103,7 +103,7 @@ rill__stream_write_failed(stream *s, int code)
 
     if (s->phase == STREAM_CLOSING || s->phase == STREAM_DYING)
         return;
-    if (!rill_transport_wants_data(t)) {
+    if (!rill__wants_data(t)) {
         fail_kernel(s, code);
         return;
     }
@@ -260,10 +260,9 @@ queue_rest(stream *s, const rill__iov *parts, size_t count, size_t skip)
 
 /* Nothing is queued: send now, queue the rest. */
 static void
-send_or_queue(stream *s, const rill__iov *parts, size_t count)
+send_or_queue(stream *s, const rill__iov *parts, size_t count, size_t bytes)
 {
     rill_transport *t = rill__base(s);
-    size_t bytes = parts_bytes(parts, count);
     int64_t sent = ops_of(t)->send_now(t->loop->driver, &s->io, parts, count);
 
     if (RILL__LIKELY(sent == (int64_t)bytes)) {
@@ -291,7 +290,7 @@ flush_stage(void *object)
     rill__iov part = { loop->stage, loop->stage_len };
 
     loop->stage_len = 0;
-    send_or_queue(s, &part, 1);
+    send_or_queue(s, &part, 1, part.len);
 }
 
 /* Send what is staged for whomever. */
@@ -340,7 +339,7 @@ send_with_stage(stream *s, const rill_iovec *parts, size_t count)
         if (used < RILL__IOV_MAX && i + 1 < count)
             continue;
         if (rill__queue_is_empty(&s->queue)) {
-            send_or_queue(s, iov, used);
+            send_or_queue(s, iov, used, parts_bytes(iov, used));
         } else {
             size_t bytes = parts_bytes(iov, used);
 
@@ -354,11 +353,26 @@ send_with_stage(stream *s, const rill_iovec *parts, size_t count)
     }
 }
 
-static void
-stream_write(rill_transport *t, void *impl, const rill_iovec *parts, size_t count)
+/* Gather in the stage what is small, as long as nothing is queued. */
+static bool
+stage(stream *s, const rill_iovec *parts, size_t count, size_t bytes)
 {
-    stream *s = impl;
-    rill_loop *loop = t->loop;
+    rill_loop *loop = rill__base(s)->loop;
+
+    if (bytes >= STAGE_DIRECT || !loop->in_callback || s->file_active || !stage_ready(loop))
+        return false;
+    if (loop->stage_len + bytes > RILL__STAGE_BYTES)
+        flush_staged(loop);
+    if (!rill__queue_is_empty(&s->queue) || s->phase != STREAM_OPEN)
+        return false;
+    stage_parts(s, parts, count);
+    return true;
+}
+
+static void
+write_parts(stream *s, const rill_iovec *parts, size_t count)
+{
+    rill_loop *loop = rill__base(s)->loop;
     size_t bytes = 0;
 
     if (s->phase == STREAM_DYING || s->phase == STREAM_CLOSING)
@@ -367,16 +381,28 @@ stream_write(rill_transport *t, void *impl, const rill_iovec *parts, size_t coun
         bytes += parts[i].len;
     if (loop->epilogue != NULL && loop->epilogue_object != s)
         flush_staged(loop);
-    if (rill__queue_is_empty(&s->queue) && loop->in_callback && bytes < STAGE_DIRECT &&
-        !s->file_active && stage_ready(loop)) {
-        if (loop->stage_len + bytes > RILL__STAGE_BYTES)
-            flush_staged(loop);
-        if (rill__queue_is_empty(&s->queue) && s->phase == STREAM_OPEN) {
-            stage_parts(s, parts, count);
-            return;
-        }
-    }
+    if (rill__queue_is_empty(&s->queue) && stage(s, parts, count, bytes))
+        return;
     send_with_stage(s, parts, count);
+}
+
+static void
+stream_write(rill_transport *t, void *impl, const rill_iovec *parts, size_t count)
+{
+    stream *s = impl;
+    rill_loop *loop = t->loop;
+
+    /* The answer to a small message, all in one: a callback's first write to an idle stream. */
+    if (RILL__LIKELY(count == 1 && parts->len < STAGE_DIRECT && loop->in_callback &&
+            loop->epilogue == NULL && loop->stage != NULL && s->phase == STREAM_OPEN &&
+            !s->file_active && rill__queue_is_empty(&s->queue))) {
+        assert(loop->stage_len == 0);
+        memcpy(loop->stage, parts->data, parts->len);
+        loop->stage_len = parts->len;
+        rill__loop_set_epilogue(loop, flush_stage, s);
+        return;
+    }
+    write_parts(s, parts, count);
 }
 
 static int
@@ -487,11 +513,11 @@ receive(stream *s)
     if (!rill__transport_is_buffered(t)) {
         got = ops_of(t)->recv_take(t->loop->driver, &s->io, &slice);
         if (RILL__LIKELY(got > 0))
-            (void)rill_transport_data(t, slice);
+            (void)rill__transport_data(t, slice);
         return got;
     }
     size = rill__transport_get_buffer(t, 0, &buf);
-    if (size == 0 || !rill_transport_wants_data(t))
+    if (size == 0 || !rill__wants_data(t))
         return -EAGAIN;
     got = ops_of(t)->recv_into(t->loop->driver, &s->io, buf, size);
     if (got > 0)
@@ -506,7 +532,7 @@ on_recv(rill__op *op)
     rill_transport *t = rill__base(s);
     int64_t got;
 
-    if (!rill_transport_wants_data(t)) {
+    if (!rill__wants_data(t)) {
         if (s->phase == STREAM_DYING)
             fail_kernel(s, s->code);
         return;
