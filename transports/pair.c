@@ -218,7 +218,7 @@ close_timeout(rill__own_timer *timer)
 {
     side *s = RILL__CONTAINER(timer, side, timer);
 
-    rill__transport_abort(rill__base(s), RILL_ECLOSETIMEOUT, NULL);
+    rill__transport_abort(rill__base(s), RILL_ECLOSETIMEOUT, RILL_LAYER_TRANSPORT, NULL);
 }
 
 static void
