@@ -347,6 +347,19 @@ rill__loop_push(rill_loop *loop, rill__ready *node)
     loop->ready_count++;
 }
 
+void rill__op_run(rill__ready *ready);
+
+/* rill__loop_push_op, for the hot path. */
+static inline void
+rill__push_op(rill_loop *loop, rill__op *op)
+{
+    if (op->queued)
+        return;
+    op->queued = true;
+    op->ready.run = rill__op_run;
+    rill__loop_push(loop, &op->ready);
+}
+
 /* Take a node off the ready list, wherever it is: linear, for the rare case that its memory goes
  * before its turn comes. */
 void rill__loop_unlink(rill_loop *loop, rill__ready *node);

@@ -34,18 +34,25 @@ rill__panic_thread(const rill_loop *loop, const char *function)
         function);
 }
 
-void
-rill__loop_run_epilogue(rill_loop *loop)
+static inline void
+run_epilogue(rill_loop *loop)
 {
     void (*epilogue)(void *) = loop->epilogue;
 
+    if (epilogue == NULL)
+        return;
     loop->epilogue = NULL;
-    if (epilogue != NULL)
-        epilogue(loop->epilogue_object);
+    epilogue(loop->epilogue_object);
 }
 
-static void
-op_run(rill__ready *ready)
+void
+rill__loop_run_epilogue(rill_loop *loop)
+{
+    run_epilogue(loop);
+}
+
+void
+rill__op_run(rill__ready *ready)
 {
     rill__op *op = RILL__CONTAINER(ready, rill__op, ready);
 
@@ -57,11 +64,7 @@ op_run(rill__ready *ready)
 void
 rill__loop_push_op(rill_loop *loop, rill__op *op)
 {
-    if (op->queued)
-        return;
-    op->queued = true;
-    op->ready.run = op_run;
-    rill__loop_push(loop, &op->ready);
+    rill__push_op(loop, op);
 }
 
 void
@@ -136,8 +139,7 @@ run_ready(rill_loop *loop, size_t callbacks_max)
             continue;
         }
         node->run(node);
-        if (loop->epilogue != NULL)
-            rill__loop_run_epilogue(loop);
+        run_epilogue(loop);
     }
     loop->in_callback = false;
     loop->callbacks += ran;

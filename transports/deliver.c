@@ -30,7 +30,7 @@ rill_transport_made(rill_transport *t)
 bool
 rill_transport_wants_data(const rill_transport *t)
 {
-    return t->phase == RILL__PHASE_OPEN && !t->reading_paused && !t->closing && !t->eof_received;
+    return rill__wants_data(t);
 }
 
 size_t
@@ -62,14 +62,14 @@ deliver_buffered(rill_transport *t, rill_slice in)
 {
     size_t done = 0;
 
-    while (done < in.len && rill_transport_wants_data(t) && rill__transport_is_buffered(t)) {
+    while (done < in.len && rill__wants_data(t) && rill__transport_is_buffered(t)) {
         void *buf;
         size_t size = rill__transport_get_buffer(t, in.len - done, &buf);
 
         if (size == 0)
             break;
         /* get_buffer is user code too: it may have paused or closed. */
-        if (!rill_transport_wants_data(t))
+        if (!rill__wants_data(t))
             break;
         if (size > in.len - done)
             size = in.len - done;
@@ -81,23 +81,31 @@ deliver_buffered(rill_transport *t, rill_slice in)
 }
 
 size_t
-rill_transport_data(rill_transport *t, rill_slice in)
+rill__transport_data(rill_transport *t, rill_slice in)
 {
     size_t done = 0;
 
-    rill__check_live(t, "rill_transport_data");
-    rill__check(in.len > 0 && rill_transport_wants_data(t));
-    if (rill__transport_is_buffered(t))
+    assert(in.len > 0 && rill__wants_data(t));
+    if (RILL__UNLIKELY(rill__transport_is_buffered(t))) {
         done = deliver_buffered(t, in);
-    if (done == in.len || !rill_transport_wants_data(t) || rill__transport_is_buffered(t))
-        return done;
-    in.data += done;
-    in.len -= done;
+        if (done == in.len || !rill__wants_data(t) || rill__transport_is_buffered(t))
+            return done;
+        in.data += done; /* Exchanged for an ordinary protocol in the middle. */
+        in.len -= done;
+    }
     t->bytes_in += in.len;
     enter(t, "data_received");
     if (t->protocol->data_received != NULL)
         t->protocol->data_received(t, t->self, in);
     return done + in.len;
+}
+
+size_t
+rill_transport_data(rill_transport *t, rill_slice in)
+{
+    rill__check_live(t, "rill_transport_data");
+    rill__check(in.len > 0 && rill__wants_data(t));
+    return rill__transport_data(t, in);
 }
 
 void
@@ -106,7 +114,7 @@ rill_transport_eof(rill_transport *t)
     bool keep = false;
 
     rill__check_live(t, "rill_transport_eof");
-    rill__check(rill_transport_wants_data(t));
+    rill__check(rill__wants_data(t));
     t->eof_received = true;
     enter(t, "eof_received");
     if (t->protocol->eof_received != NULL)

@@ -119,6 +119,16 @@ rill__base(const void *impl)
 
 _Noreturn void rill__panic_dead(const rill_transport *t, const char *function);
 
+/* rill_transport_wants_data, for the hot path. */
+static inline bool
+rill__wants_data(const rill_transport *t)
+{
+    return t->phase == RILL__PHASE_OPEN && !(t->reading_paused | t->closing | t->eof_received);
+}
+
+/* rill_transport_data for kinds that looked at rill__wants_data just before. */
+size_t rill__transport_data(rill_transport *t, rill_slice in);
+
 static inline void
 rill__check_live(const rill_transport *t, const char *function)
 {

@@ -104,7 +104,7 @@ rill__stream_write_failed(stream *s, int code)
 
     if (s->phase == STREAM_CLOSING || s->phase == STREAM_DYING)
         return;
-    if (!rill_transport_wants_data(t)) {
+    if (!rill__wants_data(t)) {
         fail_kernel(s, code);
         return;
     }
@@ -271,27 +271,32 @@ queue_rest(stream *s, const rill__iov *parts, size_t count, size_t skip, outcome
     return true;
 }
 
-/* Send what the driver takes if nothing is queued before it, and queue the rest; returns false when
- * the connection is lost for it. */
+/* After send_now said `sent`: queue the rest; returns false when the connection is lost. */
+static bool
+after_send(stream *s, const rill__iov *parts, size_t count, int64_t sent, outcome *o)
+{
+    if (sent == -EAGAIN)
+        sent = 0;
+    if (sent < 0) {
+        rill__stream_write_failed(s, (int)sent);
+        return false;
+    }
+    o->sent += (size_t)sent;
+    if ((size_t)sent == parts_bytes(parts, count))
+        return true;
+    return queue_rest(s, parts, count, (size_t)sent, o);
+}
+
+/* Send what the driver takes if nothing is queued before it, and queue the rest. */
 static bool
 send_or_queue(stream *s, const rill__iov *parts, size_t count, outcome *o)
 {
     rill_transport *t = rill__base(s);
-    int64_t sent = 0;
 
-    if (rill__queue_is_empty(&s->queue)) {
-        sent = ops_of(t)->send_now(t->loop->driver, &s->io, parts, count);
-        if (sent == -EAGAIN)
-            sent = 0;
-        if (sent < 0) {
-            rill__stream_write_failed(s, (int)sent);
-            return false;
-        }
-        o->sent += (size_t)sent;
-    }
-    if (RILL__LIKELY((size_t)sent == parts_bytes(parts, count)))
-        return true;
-    return queue_rest(s, parts, count, (size_t)sent, o);
+    if (!rill__queue_is_empty(&s->queue))
+        return queue_rest(s, parts, count, 0, o);
+    return after_send(
+        s, parts, count, ops_of(t)->send_now(t->loop->driver, &s->io, parts, count), o);
 }
 
 /* The end of one write: only now the marks are looked at, since pause_writing may write too. */
@@ -314,12 +319,21 @@ static void
 flush_stage(void *object)
 {
     stream *s = object;
-    rill_loop *loop = rill__base(s)->loop;
+    rill_transport *t = rill__base(s);
+    rill_loop *loop = t->loop;
     rill__iov part = { loop->stage, loop->stage_len };
     outcome o = { 0 };
+    int64_t sent;
 
+    assert(rill__queue_is_empty(&s->queue));
     loop->stage_len = 0;
-    if (send_or_queue(s, &part, 1, &o))
+    sent = ops_of(t)->send_now(loop->driver, &s->io, &part, 1);
+    if (RILL__LIKELY(sent == (int64_t)part.len && t->extra == NULL)) {
+        t->bytes_out += part.len;
+        rill__deadlines_sent(s);
+        return;
+    }
+    if (after_send(s, &part, 1, sent, &o))
         settle_write(s, true, &o);
 }
 
@@ -377,11 +391,26 @@ send_with_stage(stream *s, const rill_iovec *parts, size_t count)
     settle_write(s, was_empty, &o);
 }
 
-static void
-stream_write(rill_transport *t, void *impl, const rill_iovec *parts, size_t count)
+/* Gather in the stage what is small, as long as nothing is queued. */
+static bool
+stage(stream *s, const rill_iovec *parts, size_t count, size_t bytes)
 {
-    stream *s = impl;
-    rill_loop *loop = t->loop;
+    rill_loop *loop = rill__base(s)->loop;
+
+    if (bytes >= STAGE_DIRECT || !loop->in_callback || s->file_active || !stage_ready(loop))
+        return false;
+    if (loop->stage_len + bytes > RILL__STAGE_BYTES)
+        flush_staged(loop);
+    if (!rill__queue_is_empty(&s->queue) || s->phase != STREAM_OPEN)
+        return false;
+    stage_parts(s, parts, count);
+    return true;
+}
+
+static void
+write_parts(stream *s, const rill_iovec *parts, size_t count)
+{
+    rill_loop *loop = rill__base(s)->loop;
     size_t bytes = 0;
 
     if (s->phase == STREAM_DYING || s->phase == STREAM_CLOSING)
@@ -390,16 +419,28 @@ stream_write(rill_transport *t, void *impl, const rill_iovec *parts, size_t coun
         bytes += parts[i].len;
     if (loop->epilogue != NULL && loop->epilogue_object != s)
         flush_staged(loop);
-    if (rill__queue_is_empty(&s->queue) && loop->in_callback && bytes < STAGE_DIRECT &&
-        !s->file_active && stage_ready(loop)) {
-        if (loop->stage_len + bytes > RILL__STAGE_BYTES)
-            flush_staged(loop);
-        if (rill__queue_is_empty(&s->queue) && s->phase == STREAM_OPEN) {
-            stage_parts(s, parts, count);
-            return;
-        }
-    }
+    if (rill__queue_is_empty(&s->queue) && stage(s, parts, count, bytes))
+        return;
     send_with_stage(s, parts, count);
+}
+
+static void
+stream_write(rill_transport *t, void *impl, const rill_iovec *parts, size_t count)
+{
+    stream *s = impl;
+    rill_loop *loop = t->loop;
+
+    /* The answer to a small message, all in one: a callback's first write to an idle stream. */
+    if (RILL__LIKELY(count == 1 && parts->len < STAGE_DIRECT && loop->in_callback &&
+            loop->epilogue == NULL && loop->stage != NULL && s->phase == STREAM_OPEN &&
+            !s->file_active && rill__queue_is_empty(&s->queue))) {
+        assert(loop->stage_len == 0);
+        memcpy(loop->stage, parts->data, parts->len);
+        loop->stage_len = parts->len;
+        rill__loop_set_epilogue(loop, flush_stage, s);
+        return;
+    }
+    write_parts(s, parts, count);
 }
 
 static int
@@ -510,11 +551,11 @@ receive(stream *s)
     if (!rill__transport_is_buffered(t)) {
         got = ops_of(t)->recv_take(t->loop->driver, &s->io, &slice);
         if (RILL__LIKELY(got > 0))
-            (void)rill_transport_data(t, slice);
+            (void)rill__transport_data(t, slice);
         return got;
     }
     size = rill__transport_get_buffer(t, 0, &buf);
-    if (size == 0 || !rill_transport_wants_data(t))
+    if (size == 0 || !rill__wants_data(t))
         return -EAGAIN;
     got = ops_of(t)->recv_into(t->loop->driver, &s->io, buf, size);
     if (got > 0)
@@ -529,7 +570,7 @@ on_recv(rill__op *op)
     rill_transport *t = rill__base(s);
     int64_t got;
 
-    if (!rill_transport_wants_data(t)) {
+    if (!rill__wants_data(t)) {
         if (s->phase == STREAM_DYING)
             fail_kernel(s, s->code);
         return;

@@ -103,8 +103,9 @@ typedef struct rill_sim_options {
     const rill_allocator *allocator;  /* Under the world and its loops; NULL: malloc. */
     size_t recv_bytes_max;            /* The most bytes that one receive gives; 0: no limit. */
     size_t send_bytes_max;            /* The most bytes that one send takes; 0: no limit. */
-    int recv_buffer;                  /* Room in a TCP socket's receive buffer; default 128 KiB. */
-    int send_buffer;                  /* And in its send buffer; default 128 KiB. */
+    int recv_buffer;                  /* Room in a TCP socket's receive buffer. */
+    int send_buffer;                  /* And in its send buffer. Defaults: 128 KiB
+                                         when calm, else drawn from 4 to 256 KiB. */
     size_t descriptors_max;           /* Open ones of each host, then EMFILE; default 65536. */
     uint64_t fail_allocation;         /* The n-th call of rill_sim_allocator fails, from 1. */
     uint64_t fail_allocations_from;   /* This one and all after it fail. */

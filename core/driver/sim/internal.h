@@ -78,7 +78,8 @@ enum sim_domain {
     SIM_DOMAIN_JITTER,
     SIM_DOMAIN_PORT,
     SIM_DOMAIN_SHARE,
-    SIM_DOMAIN_PENDING
+    SIM_DOMAIN_PENDING,
+    SIM_DOMAIN_BUFFER
 };
 
 uint64_t rill__sim_hash(const rill_sim *sim, uint32_t domain, uint64_t object, uint64_t use);
@@ -303,6 +304,7 @@ size_t rill__sim_pipe_write(sim_socket *sender, const void *data, size_t len);
 size_t rill__sim_pipe_read(sim_socket *receiver, void *buf, size_t len);
 void rill__sim_pipe_transmit(sim_socket *sender);
 void rill__sim_pipe_reset(sim_socket *sender); /* Drop what is unsent, send RST. */
+void rill__sim_pipe_drop(sim_socket *receiver);
 void rill__sim_pipe_kill(sim_socket *receiver);
 void rill__sim_pipe_kick(sim_socket *receiver); /* Retry now. */
 void rill__sim_pipe_check(const sim_socket *receiver);

@@ -40,18 +40,25 @@ rill__sim_pipe_done(sim_socket *receiver)
     rill__sim_dealloc(receiver->sim, pipe->ring, pipe->ring_size);
 }
 
-/* Nothing more arrives; what has arrived can be read. */
+/* What has not arrived yet never will. */
 void
-rill__sim_pipe_kill(sim_socket *receiver)
+rill__sim_pipe_drop(sim_socket *receiver)
 {
     sim_pipe *pipe = &receiver->in;
 
-    pipe->dead = true;
     pipe->count = 0;
     pipe->sent = pipe->written = pipe->arrived;
     pipe->acked = pipe->arrived;
     rill__sim_unschedule(receiver->sim, &pipe->arrive);
     rill__sim_unschedule(receiver->sim, &pipe->ack);
+}
+
+/* Nothing more arrives; what has arrived can be read. */
+void
+rill__sim_pipe_kill(sim_socket *receiver)
+{
+    receiver->in.dead = true;
+    rill__sim_pipe_drop(receiver);
 }
 
 /* ---- the ring ---- */
@@ -320,12 +327,16 @@ deliver(sim_socket *receiver, const sim_segment *segment)
     sim_pipe *pipe = &receiver->in;
     uint64_t bytes = segment->end - pipe->arrived;
 
-    if (segment->what != SIM_FLIGHT_DATA) {
-        rill__sim_tcp_arrived(receiver, (enum sim_flight)segment->what);
+    if (segment->what == SIM_FLIGHT_RST) {
+        rill__sim_tcp_arrived(receiver, SIM_FLIGHT_RST);
         return;
     }
-    if (!receiver->owned || receiver->state != SIM_CONNECTED) {
+    if (receiver->reset || (segment->what == SIM_FLIGHT_DATA && !receiver->owned)) {
         rill__sim_tcp_send_reset(receiver); /* Nobody is there to read it. */
+        return;
+    }
+    if (segment->what == SIM_FLIGHT_FIN) {
+        rill__sim_tcp_arrived(receiver, SIM_FLIGHT_FIN);
         return;
     }
     if (pipe->reset_at < segment->end) {

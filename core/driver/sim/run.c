@@ -190,6 +190,8 @@ run_world(rill_sim *sim, const run *how)
         if (turns > sim->turns_max)
             return RILL_ELIMIT;
         rc = events > 0 || rc > 0 ? GO_ON : pass(sim, how);
+        if (rc == GO_ON && how->end != RILL_NEVER && sim->now > how->end)
+            rc = how->predicate != NULL ? RILL_ETIMEDOUT : 0; /* It never sleeps: see event.c. */
     }
     return rc;
 }

@@ -276,7 +276,9 @@ rill__sim_tcp_timeout(sim_socket *socket)
         socket->state = SIM_ENDED;
         rill__sim_trace_socket(socket, SIM_ERROR, ETIMEDOUT);
     }
-    rill__sim_pipe_kill(socket->other);
+    rill__sim_pipe_drop(socket->other);
+    socket->other->in.fin_written = socket->other->in.fin_sent = false;
+    socket->in.dead = false;
     rill__sim_socket_notify(socket);
     rill__sim_socket_settle(socket);
 }

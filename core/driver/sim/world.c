@@ -178,15 +178,20 @@ resolve_options(rill_sim_options *options)
         rc = default_personality(&options->personality);
     if (options->allocator == NULL)
         options->allocator = &rill__default_allocator;
-    if (options->recv_buffer == 0)
-        options->recv_buffer = BUFFER_BYTES;
-    if (options->send_buffer == 0)
-        options->send_buffer = BUFFER_BYTES;
     if (options->descriptors_max == 0)
         options->descriptors_max = DESCRIPTORS;
     if (options->turns_max == 0)
         options->turns_max = TURNS_MAX;
     return rc;
+}
+
+/* Small ones make for much to do: 4 KiB to 256 KiB, unless it is calm. */
+static int
+draw_buffer(const rill_sim *sim, uint64_t which)
+{
+    if (sim->profile == RILL_SIM_CALM)
+        return BUFFER_BYTES;
+    return 4096 << rill__sim_hash(sim, SIM_DOMAIN_BUFFER, which, 0) % 7;
 }
 
 static void
@@ -203,8 +208,10 @@ configure(rill_sim *sim, const rill_sim_options *options)
     sim->personality = options->personality;
     sim->recv_bytes_max = options->recv_bytes_max;
     sim->send_bytes_max = options->send_bytes_max;
-    sim->recv_buffer = options->recv_buffer * 2; /* As the kernel reports it. */
-    sim->send_buffer = options->send_buffer * 2;
+    sim->recv_buffer = options->recv_buffer != 0 ? options->recv_buffer : draw_buffer(sim, 0);
+    sim->send_buffer = options->send_buffer != 0 ? options->send_buffer : draw_buffer(sim, 1);
+    sim->recv_buffer *= 2; /* As the kernel reports it. */
+    sim->send_buffer *= 2;
     sim->descriptors_max = options->descriptors_max;
     sim->turns_max = options->turns_max;
     sim->now = sim->start = RILL_S;
