@@ -17,7 +17,7 @@
 #define LEVEL_MASK      ((uint64_t)RILL__WHEEL_SLOTS - 1)
 #define SEQUENCE_MASK   ((UINT64_C(1) << 54) - 1)
 #define SLOT_SCAN_MAX   32
-#define TICK(deadline)  ((uint64_t)(deadline) >> RILL__WHEEL_TICK_BITS)
+#define TICK(deadline)  ((uint64_t)((deadline) > 0 ? (deadline) : 0) >> RILL__WHEEL_TICK_BITS)
 #define SHIFT(level)    ((unsigned)(level)*RILL__WHEEL_LEVEL_BITS)
 
 static bool

@@ -210,10 +210,10 @@ epoll_backend_fd(rill__driver *driver)
 static int
 epoll_attach(rill__driver *driver, rill__io *io, int fd, rill__io_kind kind)
 {
-    (void)driver;
     io->fd = fd;
     io->kind = (uint8_t)kind;
-    return 0;
+    /* One of our own making is new for sure and waits for its first interest. */
+    return io->inherited ? control(self_of(driver), io, EPOLL_CTL_ADD, 0) : 0;
 }
 
 static int
