@@ -133,8 +133,9 @@ rill_sim_options_default(void)
 
 /* ---- the world ---- */
 
-/* Make a world with one host, "local". `options` may be NULL for all defaults. Returns 0;
- * RILL_EINVAL (no size, unknown newer options, values out of range); -ENOMEM. */
+/* Make a world with one host: "local", at 10.255.255.254 and fdff::1. `options` may be NULL for all
+ * defaults. Returns 0; RILL_EINVAL (no size, unknown newer options, values out of range); -ENOMEM.
+ * */
 RILL_API int rill_sim_new(const rill_sim_options *options, rill_sim **ret_sim);
 
 /*

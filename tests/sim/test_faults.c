@@ -485,7 +485,7 @@ test_reset_at_some_byte(void **unused)
     assert_int_equal(reset, 20);
     assert_int_equal(f.echo.live, 0);
     assert_int_equal(f.echo.last_error, -ECONNRESET);
-    expect_fired(&f, RILL_SIM_FAULT_RESET, 40); /* In both directions. */
+    expect_fired(&f, RILL_SIM_FAULT_RESET, 20);
     close_world(&f);
     free(data);
 }
