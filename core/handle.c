@@ -50,11 +50,12 @@ rill__handles_init(rill_loop *loop)
 static int
 may_schedule(rill_loop *loop, rill_callback fn, const char *function)
 {
+    /* First: a child that was forked inside a callback runs no loop, though the copy says so. */
+    if (RILL__UNLIKELY(loop->fork_generation != rill__fork_generation))
+        return RILL_EFORK;
     rill__check_thread(loop, function);
     if (RILL__UNLIKELY(fn == NULL))
         return rill__fail(loop, RILL_EINVAL, RILL_LAYER_LOOP, "%s without a function", function);
-    if (RILL__UNLIKELY(loop->fork_generation != rill__fork_generation))
-        return RILL_EFORK;
     if (RILL__UNLIKELY(loop->freeing))
         return RILL_ECLOSED;
     return 0;

@@ -49,6 +49,7 @@ rill__inbox_new(rill_loop *loop, rill__inbox **ret_inbox)
         rill__free(loop, inbox, sizeof(*inbox), RILL_TAG_LOOP);
         return -ENOMEM;
     }
+    atomic_init(&inbox->sleeping, true); /* Until its first turn the loop may be waited for, too. */
     *ret_inbox = inbox;
     return 0;
 }

@@ -253,6 +253,7 @@ struct rill_loop {
     rill__ready *ready_head;
     rill__ready *ready_tail;
     size_t ready_count;
+    size_t turn_left; /* How many at the head of the list this turn still runs. */
     void (*epilogue)(void *object); /* After the present callback: the staged write, see stream.c. */
     void *epilogue_object;
     const rill__driver_ops *ops;
@@ -344,6 +345,19 @@ rill__loop_push(rill_loop *loop, rill__ready *node)
         loop->ready_head = node;
     loop->ready_tail = node;
     loop->ready_count++;
+}
+
+void rill__op_run(rill__ready *ready);
+
+/* rill__loop_push_op, for the hot path. */
+static inline void
+rill__push_op(rill_loop *loop, rill__op *op)
+{
+    if (op->queued)
+        return;
+    op->queued = true;
+    op->ready.run = rill__op_run;
+    rill__loop_push(loop, &op->ready);
 }
 
 /* Take a node off the ready list, wherever it is: linear, for the rare case that its memory goes

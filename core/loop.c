@@ -34,18 +34,25 @@ rill__panic_thread(const rill_loop *loop, const char *function)
         function);
 }
 
-void
-rill__loop_run_epilogue(rill_loop *loop)
+static inline void
+run_epilogue(rill_loop *loop)
 {
     void (*epilogue)(void *) = loop->epilogue;
 
+    if (epilogue == NULL)
+        return;
     loop->epilogue = NULL;
-    if (epilogue != NULL)
-        epilogue(loop->epilogue_object);
+    epilogue(loop->epilogue_object);
 }
 
-static void
-op_run(rill__ready *ready)
+void
+rill__loop_run_epilogue(rill_loop *loop)
+{
+    run_epilogue(loop);
+}
+
+void
+rill__op_run(rill__ready *ready)
 {
     rill__op *op = RILL__CONTAINER(ready, rill__op, ready);
 
@@ -57,20 +64,21 @@ op_run(rill__ready *ready)
 void
 rill__loop_push_op(rill_loop *loop, rill__op *op)
 {
-    if (op->queued)
-        return;
-    op->queued = true;
-    op->ready.run = op_run;
-    rill__loop_push(loop, &op->ready);
+    rill__push_op(loop, op);
 }
 
 void
 rill__loop_unlink(rill_loop *loop, rill__ready *node)
 {
     rill__ready *previous = NULL;
+    size_t position = 0;
 
-    for (rill__ready *n = loop->ready_head; n != NULL && n != node; n = n->next)
+    for (rill__ready *n = loop->ready_head; n != NULL && n != node; n = n->next) {
         previous = n;
+        position++;
+    }
+    if (position < loop->turn_left)
+        loop->turn_left--; /* Else one that was queued in this turn would take its place in it. */
     rill__check(previous != NULL ? previous->next == node : loop->ready_head == node);
     if (previous != NULL)
         previous->next = node->next;
@@ -116,25 +124,26 @@ run_timed(rill_loop *loop, rill__ready *node)
 static size_t
 run_ready(rill_loop *loop, size_t callbacks_max)
 {
-    size_t count = loop->ready_count;
+    size_t ran = 0;
 
-    if (callbacks_max != 0 && count > callbacks_max)
-        count = callbacks_max;
-    loop->callbacks += count;
+    loop->turn_left = loop->ready_count;
+    if (callbacks_max != 0 && loop->turn_left > callbacks_max)
+        loop->turn_left = callbacks_max;
     loop->in_callback = true;
-    for (size_t i = 0; i < count && loop->ready_head != NULL; i++) {
+    for (; loop->turn_left != 0; ran++) {
         rill__ready *node = pop(loop);
 
+        loop->turn_left--;
         if (RILL__UNLIKELY(loop->debug)) {
             run_timed(loop, node);
             continue;
         }
         node->run(node);
-        if (loop->epilogue != NULL)
-            rill__loop_run_epilogue(loop);
+        run_epilogue(loop);
     }
     loop->in_callback = false;
-    return count;
+    loop->callbacks += ran;
+    return ran;
 }
 
 static void
@@ -200,6 +209,8 @@ begin(rill_loop *loop)
 static void
 end(rill_loop *loop)
 {
+    /* Who waits on the backend's descriptor himself is woken by posts too. */
+    (void)rill__inbox_may_sleep(loop->inbox);
     loop->sys->run_end(loop->driver);
     rill__running = NULL;
     loop->running = false;
@@ -392,6 +403,10 @@ check_options(const rill_loop_options *options, const rill__driver_ops *ops)
         return RILL_EINVAL;
     if (options->recv_buffer_bytes != 0 &&
         (options->recv_buffer_bytes < HOT_BYTES_MIN || options->recv_buffer_bytes > HOT_BYTES_MAX))
+        return RILL_EINVAL;
+    if (options->allocator != NULL &&
+        (options->allocator->alloc == NULL || options->allocator->resize == NULL ||
+            options->allocator->free == NULL))
         return RILL_EINVAL;
     if (options->slow_callback < 0 || options->log_level > RILL_LOG_DEBUG)
         return RILL_EINVAL;

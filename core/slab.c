@@ -39,6 +39,8 @@ page_origin(const rill__slab *slab, unsigned char *page)
 void
 rill__slab_done(rill_loop *loop, rill__slab *slab)
 {
+    if (slab->object_size == 0)
+        return; /* The transports' one, when there never was one. */
     for (uint32_t i = 0; i < slab->page_count; i++)
         rill__free(loop, *page_origin(slab, slab->pages[i]), page_bytes(slab), RILL_TAG_HANDLE);
     rill__free(loop, slab->pages, slab->page_capacity * sizeof(*slab->pages), RILL_TAG_HANDLE);

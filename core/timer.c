@@ -254,6 +254,8 @@ rill__timers_next(const rill__timers *timers)
     rill_ns slot_end;
     rill_ns earliest = INT64_MAX;
 
+    if (timers->count == 0)
+        return RILL_NEVER;
     if (timers->heap != NULL)
         return timers->heap->deadline;
     start = wheel_next_slot(timers, &level, &index);

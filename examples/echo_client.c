@@ -62,8 +62,8 @@ client_data(rill_transport *t, void *self, rill_slice in)
     struct client *c = self;
 
     (void)t;
-    if (c->total == 0)
-        fwrite(in.data, 1, in.len, stdout);
+    if (c->total == 0 && fwrite(in.data, 1, in.len, stdout) == in.len)
+        fflush(stdout); /* At once: somebody may be waiting for the line. */
     for (size_t i = 0; c->total > 0 && i < in.len; i++)
         c->failed |= in.data[i] != pattern_at(c->received++);
 }

@@ -15,7 +15,8 @@ a_lost(rill__battery *b)
     return b->a.lost;
 }
 
-/* write_ref: counts[0] is how often the bytes were given back. */
+/* write_ref: counts[0] is how often the bytes were given back. A kind of the user's may leave it to
+ * the base, which copies and gives back at once: so "too early" shows by the bytes, not by the time. */
 
 static void
 released(void *arg)
@@ -86,8 +87,7 @@ ref_between_writes(rill__battery *b)
         b->a.sent += sizeof(few);
         RILL__EXPECT(b, rill_transport_write(b->a.t, few, sizeof(few)) >= 0, "write failed");
     }
-    rill__battery_settle(b);
-    RILL__EXPECT(b, b->counts[0] == 0, "released before the bytes were sent");
+    rill__battery_settle(b); /* A kind without write_ref has copied, and given the block back. */
     rill__side_resume(&b->b);
     if (!rill__battery_wait(b, given_back, "lent bytes between others"))
         return;
@@ -106,8 +106,6 @@ lend_to_full_queue(rill__battery *b, const rill_transport_options *options)
     if (lend(b, 30000) < 0)
         rill__battery_fail(b, "write_ref failed");
     rill__battery_settle(b);
-    if (b->counts[0] != 0)
-        rill__battery_fail(b, "released before the bytes were sent");
     return !b->failed;
 }
 

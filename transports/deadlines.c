@@ -61,11 +61,11 @@ fire(rill__own_timer *timer)
     rill_ns now = rill__loop_now(t->loop);
 
     if (d->close_at != RILL_NEVER && now >= d->close_at)
-        rill__transport_abort(t, RILL_ECLOSETIMEOUT, NULL);
+        rill__transport_abort(t, RILL_ECLOSETIMEOUT, RILL_LAYER_TRANSPORT, NULL);
     else if (d->send_waits && earlier(INT64_MAX, d->progress, d->stall) <= now)
-        rill__transport_abort(t, RILL_ESTALLED, NULL);
+        rill__transport_abort(t, RILL_ESTALLED, RILL_LAYER_TRANSPORT, NULL);
     else if (earlier(INT64_MAX, d->activity, d->idle) <= now)
-        rill__transport_abort(t, RILL_EIDLE, NULL);
+        rill__transport_abort(t, RILL_EIDLE, RILL_LAYER_TRANSPORT, NULL);
     else
         arm(d);
 }
@@ -156,7 +156,7 @@ rill__deadlines_close_begins(stream *s)
         return;
     d = make(s);
     if (d == NULL) {
-        rill__transport_abort(t, -ENOMEM, NULL);
+        rill__transport_abort(t, -ENOMEM, RILL_LAYER_SYSTEM, NULL);
         return;
     }
     d->close_at = t->loop->ops->now(t->loop->driver) + s->close_timeout;

@@ -30,7 +30,7 @@ rill_transport_made(rill_transport *t)
 bool
 rill_transport_wants_data(const rill_transport *t)
 {
-    return t->phase == RILL__PHASE_OPEN && !t->reading_paused && !t->closing && !t->eof_received;
+    return rill__wants_data(t);
 }
 
 size_t
@@ -42,7 +42,7 @@ rill__transport_get_buffer(rill_transport *t, size_t hint, void **ret_buf)
     enter(t, "get_buffer");
     size = t->protocol->get_buffer(t, t->self, hint, ret_buf);
     if (size == 0 || *ret_buf == NULL) {
-        rill__transport_abort(t, RILL_EBUFFER, NULL);
+        rill__transport_abort(t, RILL_EBUFFER, RILL_LAYER_TRANSPORT, NULL);
         return 0;
     }
     return size;
@@ -62,14 +62,14 @@ deliver_buffered(rill_transport *t, rill_slice in)
 {
     size_t done = 0;
 
-    while (done < in.len && rill_transport_wants_data(t) && rill__transport_is_buffered(t)) {
+    while (done < in.len && rill__wants_data(t) && rill__transport_is_buffered(t)) {
         void *buf;
         size_t size = rill__transport_get_buffer(t, in.len - done, &buf);
 
         if (size == 0)
             break;
         /* get_buffer is user code too: it may have paused or closed. */
-        if (!rill_transport_wants_data(t))
+        if (!rill__wants_data(t))
             break;
         if (size > in.len - done)
             size = in.len - done;
@@ -81,23 +81,31 @@ deliver_buffered(rill_transport *t, rill_slice in)
 }
 
 size_t
-rill_transport_data(rill_transport *t, rill_slice in)
+rill__transport_data(rill_transport *t, rill_slice in)
 {
     size_t done = 0;
 
-    rill__check_live(t, "rill_transport_data");
-    rill__check(in.len > 0 && rill_transport_wants_data(t));
-    if (rill__transport_is_buffered(t))
+    assert(in.len > 0 && rill__wants_data(t));
+    if (RILL__UNLIKELY(rill__transport_is_buffered(t))) {
         done = deliver_buffered(t, in);
-    if (done == in.len || !rill_transport_wants_data(t) || rill__transport_is_buffered(t))
-        return done;
-    in.data += done;
-    in.len -= done;
+        if (done == in.len || !rill__wants_data(t) || rill__transport_is_buffered(t))
+            return done;
+        in.data += done; /* Exchanged for an ordinary protocol in the middle. */
+        in.len -= done;
+    }
     t->bytes_in += in.len;
     enter(t, "data_received");
     if (t->protocol->data_received != NULL)
         t->protocol->data_received(t, t->self, in);
     return done + in.len;
+}
+
+size_t
+rill_transport_data(rill_transport *t, rill_slice in)
+{
+    rill__check_live(t, "rill_transport_data");
+    rill__check(in.len > 0 && rill__wants_data(t));
+    return rill__transport_data(t, in);
 }
 
 void
@@ -106,7 +114,7 @@ rill_transport_eof(rill_transport *t)
     bool keep = false;
 
     rill__check_live(t, "rill_transport_eof");
-    rill__check(rill_transport_wants_data(t));
+    rill__check(rill__wants_data(t));
     t->eof_received = true;
     enter(t, "eof_received");
     if (t->protocol->eof_received != NULL)
@@ -143,13 +151,14 @@ rill_transport_account(rill_transport *t, int64_t delta_bytes, size_t sent)
     if (t->aborting || t->phase != RILL__PHASE_OPEN)
         return;
     if (RILL__UNLIKELY(t->queued_bytes > t->write_cap)) {
-        rill__transport_abort(t, RILL_EOVERFLOW, NULL);
+        rill__transport_abort(t, RILL_EOVERFLOW, RILL_LAYER_TRANSPORT, NULL);
         return;
     }
     pause_or_resume(t);
-    if (RILL__UNLIKELY(t->extra != NULL) && delta_bytes < 0) {
-        rill__drains_check(t);
-        rill__sendfile_resume(t);
+    if (RILL__UNLIKELY(t->extra != NULL)) {
+        rill__drains_check(t); /* Gathered bytes may have left without having been queued. */
+        if (delta_bytes < 0)
+            rill__sendfile_resume(t);
     }
 }
 
@@ -178,6 +187,8 @@ rill_transport_lost(rill_transport *t, int code, rill_layer layer, const char *s
     if (code == 0) {
         code = t->close_code;
         layer = RILL_LAYER_TRANSPORT;
+    } else if (code == t->abort_code) {
+        layer = (rill_layer)t->abort_layer;
     }
     t->phase = RILL__PHASE_LOST;
     t->closing = true;

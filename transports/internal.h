@@ -62,6 +62,8 @@ struct rill_transport {
     rill_server *server;
     rill__link server_link;
     int close_code; /* What a loss with code 0 becomes: RILL_EOF after the peer's end. */
+    int abort_code;       /* With which the kind was told to abort, */
+    uint8_t abort_layer;  /* and who says so: kinds pass on the code and the sentence alone. */
     uint32_t pool_size;
     union {
         void *arg;        /* Until connection_made. */
@@ -116,6 +118,16 @@ rill__base(const void *impl)
 
 _Noreturn void rill__panic_dead(const rill_transport *t, const char *function);
 
+/* rill_transport_wants_data, for the hot path. */
+static inline bool
+rill__wants_data(const rill_transport *t)
+{
+    return t->phase == RILL__PHASE_OPEN && !(t->reading_paused | t->closing | t->eof_received);
+}
+
+/* rill_transport_data for kinds that looked at rill__wants_data just before. */
+size_t rill__transport_data(rill_transport *t, rill_slice in);
+
 static inline void
 rill__check_live(const rill_transport *t, const char *function)
 {
@@ -147,7 +159,8 @@ void rill__transport_reap(rill_transport *t);
 
 /* Begin the orderly end with a code for connection_lost. */
 void rill__transport_close(rill_transport *t, int code);
-void rill__transport_abort(rill_transport *t, int code, const char *sentence);
+void rill__transport_abort(
+    rill_transport *t, int code, rill_layer layer, const char *sentence);
 
 /* For transports that read into the protocol's own buffer: true when it is a buffered protocol. */
 static inline bool

@@ -87,7 +87,7 @@ deliver(side *s)
     rill_transport *t = rill__base(s);
     size_t turn_bytes = 0;
 
-    while (s->inbound_bytes != 0 && turn_bytes < TURN_BYTES && rill_transport_wants_data(t)) {
+    while (s->inbound_bytes != 0 && turn_bytes < TURN_BYTES && rill__wants_data(t)) {
         rill__iov part;
         size_t done;
 
@@ -99,7 +99,7 @@ deliver(side *s)
         if (s->peer != NULL && done != 0)
             rill_transport_account(rill__base(s->peer), -(int64_t)done, done);
     }
-    if (s->inbound_bytes != 0 && rill_transport_wants_data(t))
+    if (s->inbound_bytes != 0 && rill__wants_data(t))
         pump_soon(s);
 }
 
@@ -115,7 +115,7 @@ after_delivery(side *s)
         end_soon(s, -ECONNRESET, RILL_LAYER_SYSTEM, NULL);
         return;
     }
-    if ((peer == NULL || peer->eof_sent) && rill_transport_wants_data(t))
+    if ((peer == NULL || peer->eof_sent) && rill__wants_data(t))
         rill_transport_eof(t);
     if (peer != NULL && peer->closing && !peer->ending)
         end_soon(peer, 0, RILL_LAYER_TRANSPORT, NULL);
@@ -218,7 +218,7 @@ close_timeout(rill__own_timer *timer)
 {
     side *s = RILL__CONTAINER(timer, side, timer);
 
-    rill__transport_abort(rill__base(s), RILL_ECLOSETIMEOUT, NULL);
+    rill__transport_abort(rill__base(s), RILL_ECLOSETIMEOUT, RILL_LAYER_TRANSPORT, NULL);
 }
 
 static void

@@ -197,7 +197,7 @@ close_timeout(rill__own_timer *timer)
 {
     rill__sendfile *job = RILL__CONTAINER(timer, rill__sendfile, timer);
 
-    rill__transport_abort(job->t, RILL_ECLOSETIMEOUT, NULL);
+    rill__transport_abort(job->t, RILL_ECLOSETIMEOUT, RILL_LAYER_TRANSPORT, NULL);
 }
 
 bool

@@ -27,8 +27,8 @@ check_server(const rill_server *server, const char *function)
 static void
 server_free(rill_server *server)
 {
-    rill__free(server->loop, server, sizeof(*server) + server->room * sizeof(listener),
-        RILL_TAG_SERVER);
+    rill__free(
+        server->loop, server, sizeof(*server) + server->room * sizeof(listener), RILL_TAG_SERVER);
 }
 
 static void
@@ -114,8 +114,7 @@ rill__server_detach(rill_transport *t)
     rill__list_remove(&t->server_link);
     assert(server->stats.live > 0);
     server->stats.live--;
-    if (server->options.connections_per_peer_max != 0 &&
-        rill_transport_peername(t, &peer) == 0)
+    if (server->options.connections_per_peer_max != 0 && rill_transport_peername(t, &peer) == 0)
         rill__peers_remove(server, &peer);
     if (server->crowded)
         rill__accept_resume(server);
@@ -144,8 +143,8 @@ abort_all(rill_server *server)
 {
     for (rill__link *link = server->connections.next; link != &server->connections;
          link = link->next)
-        rill__transport_abort(
-            RILL__CONTAINER(link, rill_transport, server_link), RILL_EABORTED, NULL);
+        rill__transport_abort(RILL__CONTAINER(link, rill_transport, server_link), RILL_EABORTED,
+            RILL_LAYER_TRANSPORT, NULL);
 }
 
 void
@@ -181,8 +180,8 @@ rill_server_drain_start(rill_server *server, rill_ns timeout, rill_drained_fn do
         return rill__fail(server->loop, RILL_EINVAL, RILL_LAYER_TRANSPORT,
             "drain: done, and a timeout or RILL_NEVER, are needed");
     if (server->drained != NULL)
-        return rill__fail(server->loop, RILL_EBUSY, RILL_LAYER_TRANSPORT,
-            "the server is being drained already");
+        return rill__fail(
+            server->loop, RILL_EBUSY, RILL_LAYER_TRANSPORT, "the server is being drained already");
     server->drained = done;
     server->drained_arg = arg;
     close_server(server, true);
@@ -212,8 +211,8 @@ int
 rill_server_sockname(const rill_server *server, size_t index, rill_addr *ret_addr)
 {
     if (index >= rill_server_socket_count(server))
-        return rill__fail(server->loop, RILL_EINVAL, RILL_LAYER_TRANSPORT,
-            "the server has no socket %zu", index);
+        return rill__fail(
+            server->loop, RILL_EINVAL, RILL_LAYER_TRANSPORT, "the server has no socket %zu", index);
     *ret_addr = server->listeners[index].addr;
     return 0;
 }
@@ -222,8 +221,8 @@ int
 rill_server_fd(const rill_server *server, size_t index)
 {
     if (index >= rill_server_socket_count(server))
-        return rill__fail(server->loop, RILL_EINVAL, RILL_LAYER_TRANSPORT,
-            "the server has no socket %zu", index);
+        return rill__fail(
+            server->loop, RILL_EINVAL, RILL_LAYER_TRANSPORT, "the server has no socket %zu", index);
     return server->loop->sys->public_fd(server->loop->driver, server->listeners[index].io.fd);
 }
 
@@ -278,17 +277,15 @@ server_describe(const rill__object *object, char *buf, size_t size)
         rill_server_describe(RILL__CONTAINER(object, rill_server, object), where, sizeof(where)));
 }
 
-static const rill__object_ops server_object_ops = {
-    .end = server_end, .describe = server_describe
-};
+static const rill__object_ops server_object_ops = { .end = server_end,
+    .describe = server_describe };
 
 int
 rill_server_start_serving(rill_server *server)
 {
     check_server(server, "rill_server_start_serving");
     if (server->closing)
-        return rill__fail(
-            server->loop, RILL_ECLOSED, RILL_LAYER_TRANSPORT, "the server is closed");
+        return rill__fail(server->loop, RILL_ECLOSED, RILL_LAYER_TRANSPORT, "the server is closed");
     if (server->serving)
         return 0;
     for (size_t i = 0; i < server->count; i++) {
@@ -331,8 +328,8 @@ static rill_server *
 server_new(rill_loop *loop, const rill_server_options *o, const rill_protocol *protocol, void *arg,
     size_t room)
 {
-    rill_server *server = rill__alloc_zeroed(
-        loop, sizeof(*server) + room * sizeof(listener), RILL_TAG_SERVER);
+    rill_server *server =
+        rill__alloc_zeroed(loop, sizeof(*server) + room * sizeof(listener), RILL_TAG_SERVER);
 
     if (server == NULL)
         return NULL;

@@ -20,7 +20,8 @@
 
 #define STAGE_DIRECT   ((size_t)8 * 1024)   /* From here on a send of its own beats the copy. */
 #define TURN_BYTES     ((size_t)256 * 1024) /* Sent for one stream in a turn. */
-#define DISCARD_ROUNDS 16                   /* Receives before a close: up to 2 MiB. */
+#define DISCARD_BYTES  ((size_t)16 * 1024)
+#define DISCARD_ROUNDS 128                  /* Receives before a close: up to 2 MiB. */
 
 static const rill__driver_ops *
 ops_of(const rill_transport *t)
@@ -71,13 +72,13 @@ static void
 discard_input(stream *s)
 {
     rill_transport *t = rill__base(s);
-    rill_slice slice;
+    uint8_t waste[DISCARD_BYTES]; /* Not the hot buffer: who closes may still be reading from it. */
 
     if (t->eof_received)
         return;
     ops_of(t)->resume(t->loop->driver, &s->io);
     for (int i = 0; i < DISCARD_ROUNDS; i++) {
-        if (ops_of(t)->recv_take(t->loop->driver, &s->io, &slice) <= 0)
+        if (ops_of(t)->recv_into(t->loop->driver, &s->io, waste, sizeof(waste)) <= 0)
             return;
     }
 }
@@ -103,7 +104,7 @@ rill__stream_write_failed(stream *s, int code)
 
     if (s->phase == STREAM_CLOSING || s->phase == STREAM_DYING)
         return;
-    if (!rill_transport_wants_data(t)) {
+    if (!rill__wants_data(t)) {
         fail_kernel(s, code);
         return;
     }
@@ -231,15 +232,26 @@ parts_bytes(const rill__iov *parts, size_t count)
     return bytes;
 }
 
+/* What one write has come to so far. */
+typedef struct outcome {
+    size_t sent;
+    size_t queued;
+} outcome;
+
+/* What is in the queue already is accounted all the same: on_close takes it off again. */
 static void
-no_memory(stream *s)
+no_memory(stream *s, const outcome *o)
 {
+    rill_transport *t = rill__base(s);
+
     die(s, -ENOMEM, RILL_LAYER_SYSTEM, NULL, true);
+    t->aborting = true; /* The marks are of no interest any more. */
+    rill_transport_account(t, (int64_t)o->queued, o->sent);
 }
 
 /* Keep what follows the first `skip` bytes; returns false when the connection is lost for it. */
 static bool
-queue_rest(stream *s, const rill__iov *parts, size_t count, size_t skip)
+queue_rest(stream *s, const rill__iov *parts, size_t count, size_t skip, outcome *o)
 {
     rill_transport *t = rill__base(s);
 
@@ -250,48 +262,79 @@ queue_rest(stream *s, const rill__iov *parts, size_t count, size_t skip)
         }
         if (rill__queue_append(t->loop, &s->queue, (const uint8_t *)parts[i].base + skip,
                 parts[i].len - skip) < 0) {
-            no_memory(s);
+            no_memory(s, o);
             return false;
         }
+        o->queued += parts[i].len - skip;
         skip = 0;
     }
     return true;
 }
 
-/* Nothing is queued: send now, queue the rest. */
-static void
-send_or_queue(stream *s, const rill__iov *parts, size_t count)
+/* After send_now said `sent`: queue the rest; returns false when the connection is lost. */
+static bool
+after_send(stream *s, const rill__iov *parts, size_t count, int64_t sent, outcome *o)
 {
-    rill_transport *t = rill__base(s);
-    size_t bytes = parts_bytes(parts, count);
-    int64_t sent = ops_of(t)->send_now(t->loop->driver, &s->io, parts, count);
-
-    if (RILL__LIKELY(sent == (int64_t)bytes)) {
-        t->bytes_out += bytes;
-        rill__deadlines_sent(s);
-        return;
-    }
     if (sent == -EAGAIN)
         sent = 0;
     if (sent < 0) {
         rill__stream_write_failed(s, (int)sent);
-        return;
+        return false;
     }
-    if (!queue_rest(s, parts, count, (size_t)sent))
-        return;
-    start_send(s);
-    rill_transport_account(t, (int64_t)(bytes - (size_t)sent), (size_t)sent);
+    o->sent += (size_t)sent;
+    if ((size_t)sent == parts_bytes(parts, count))
+        return true;
+    return queue_rest(s, parts, count, (size_t)sent, o);
+}
+
+/* Send what the driver takes if nothing is queued before it, and queue the rest. */
+static bool
+send_or_queue(stream *s, const rill__iov *parts, size_t count, outcome *o)
+{
+    rill_transport *t = rill__base(s);
+
+    if (!rill__queue_is_empty(&s->queue))
+        return queue_rest(s, parts, count, 0, o);
+    return after_send(
+        s, parts, count, ops_of(t)->send_now(t->loop->driver, &s->io, parts, count), o);
+}
+
+/* The end of one write: only now the marks are looked at, since pause_writing may write too. */
+static void
+settle_write(stream *s, bool was_empty, const outcome *o)
+{
+    rill_transport *t = rill__base(s);
+
+    if (o->sent != 0)
+        rill__deadlines_sent(s);
+    if (was_empty && o->queued != 0)
+        start_send(s);
+    if (o->queued != 0 || RILL__UNLIKELY(t->extra != NULL))
+        rill_transport_account(t, (int64_t)o->queued, o->sent);
+    else
+        t->bytes_out += o->sent;
 }
 
 static void
 flush_stage(void *object)
 {
     stream *s = object;
-    rill_loop *loop = rill__base(s)->loop;
+    rill_transport *t = rill__base(s);
+    rill_loop *loop = t->loop;
     rill__iov part = { loop->stage, loop->stage_len };
+    outcome o = { 0 };
+    int64_t sent;
 
+    assert(rill__queue_is_empty(&s->queue));
     loop->stage_len = 0;
-    send_or_queue(s, &part, 1);
+    sent = ops_of(t)->send_now(loop->driver, &s->io, &part, 1);
+    if (RILL__LIKELY(sent == (int64_t)part.len && t->extra == NULL)) {
+        t->bytes_out += part.len;
+        rill__deadlines_sent(s);
+        return;
+    }
+    if (after_send(s, &part, 1, sent, &o))
+        settle_write(s, true, &o);
 }
 
 /* Send what is staged for whomever. */
@@ -327,7 +370,9 @@ static void
 send_with_stage(stream *s, const rill_iovec *parts, size_t count)
 {
     rill_loop *loop = rill__base(s)->loop;
+    bool was_empty = rill__queue_is_empty(&s->queue);
     rill__iov iov[RILL__IOV_MAX];
+    outcome o = { 0 };
     size_t used = 0;
 
     if (loop->epilogue != NULL && loop->epilogue_object == s) {
@@ -339,26 +384,33 @@ send_with_stage(stream *s, const rill_iovec *parts, size_t count)
         iov[used++] = (rill__iov){ parts[i].data, parts[i].len };
         if (used < RILL__IOV_MAX && i + 1 < count)
             continue;
-        if (rill__queue_is_empty(&s->queue)) {
-            send_or_queue(s, iov, used);
-        } else {
-            size_t bytes = parts_bytes(iov, used);
-
-            if (!queue_rest(s, iov, used, 0))
-                return;
-            rill_transport_account(rill__base(s), (int64_t)bytes, 0);
-        }
-        if (s->phase != STREAM_OPEN && s->phase != STREAM_FLUSHING)
+        if (!send_or_queue(s, iov, used, &o))
             return;
         used = 0;
     }
+    settle_write(s, was_empty, &o);
+}
+
+/* Gather in the stage what is small, as long as nothing is queued. */
+static bool
+stage(stream *s, const rill_iovec *parts, size_t count, size_t bytes)
+{
+    rill_loop *loop = rill__base(s)->loop;
+
+    if (bytes >= STAGE_DIRECT || !loop->in_callback || s->file_active || !stage_ready(loop))
+        return false;
+    if (loop->stage_len + bytes > RILL__STAGE_BYTES)
+        flush_staged(loop);
+    if (!rill__queue_is_empty(&s->queue) || s->phase != STREAM_OPEN)
+        return false;
+    stage_parts(s, parts, count);
+    return true;
 }
 
 static void
-stream_write(rill_transport *t, void *impl, const rill_iovec *parts, size_t count)
+write_parts(stream *s, const rill_iovec *parts, size_t count)
 {
-    stream *s = impl;
-    rill_loop *loop = t->loop;
+    rill_loop *loop = rill__base(s)->loop;
     size_t bytes = 0;
 
     if (s->phase == STREAM_DYING || s->phase == STREAM_CLOSING)
@@ -367,16 +419,28 @@ stream_write(rill_transport *t, void *impl, const rill_iovec *parts, size_t coun
         bytes += parts[i].len;
     if (loop->epilogue != NULL && loop->epilogue_object != s)
         flush_staged(loop);
-    if (rill__queue_is_empty(&s->queue) && loop->in_callback && bytes < STAGE_DIRECT &&
-        !s->file_active && stage_ready(loop)) {
-        if (loop->stage_len + bytes > RILL__STAGE_BYTES)
-            flush_staged(loop);
-        if (rill__queue_is_empty(&s->queue) && s->phase == STREAM_OPEN) {
-            stage_parts(s, parts, count);
-            return;
-        }
-    }
+    if (rill__queue_is_empty(&s->queue) && stage(s, parts, count, bytes))
+        return;
     send_with_stage(s, parts, count);
+}
+
+static void
+stream_write(rill_transport *t, void *impl, const rill_iovec *parts, size_t count)
+{
+    stream *s = impl;
+    rill_loop *loop = t->loop;
+
+    /* The answer to a small message, all in one: a callback's first write to an idle stream. */
+    if (RILL__LIKELY(count == 1 && parts->len < STAGE_DIRECT && loop->in_callback &&
+            loop->epilogue == NULL && loop->stage != NULL && s->phase == STREAM_OPEN &&
+            !s->file_active && rill__queue_is_empty(&s->queue))) {
+        assert(loop->stage_len == 0);
+        memcpy(loop->stage, parts->data, parts->len);
+        loop->stage_len = parts->len;
+        rill__loop_set_epilogue(loop, flush_stage, s);
+        return;
+    }
+    write_parts(s, parts, count);
 }
 
 static int
@@ -398,8 +462,10 @@ stream_write_ref(rill_transport *t, void *impl, const void *data, size_t len,
             return rc;
         sent = ops_of(t)->send_now(t->loop->driver, &s->io, &part, 1);
         if (sent < 0 && sent != -EAGAIN) {
+            rill__queue_advance(&s->queue, len); /* Not accounted yet, so not left to on_close. */
+            rill__queue_release_soon(t->loop, &s->queue);
             rill__stream_write_failed(s, (int)sent);
-            return 0; /* on_close releases. */
+            return 0;
         }
         sent = sent > 0 ? sent : 0;
         rill__queue_advance(&s->queue, (size_t)sent);
@@ -452,10 +518,8 @@ stream_close(rill_transport *t, void *impl)
 static void
 stream_abort(rill_transport *t, void *impl, int code, const char *sentence)
 {
-    bool ours = code <= RILL_EUSER || sentence != NULL;
-
     (void)t;
-    die(impl, code, ours ? RILL_LAYER_PROTOCOL : RILL_LAYER_TRANSPORT, sentence, true);
+    die(impl, code, RILL_LAYER_TRANSPORT, sentence, true);
 }
 
 /* ---- receiving ---- */
@@ -487,11 +551,11 @@ receive(stream *s)
     if (!rill__transport_is_buffered(t)) {
         got = ops_of(t)->recv_take(t->loop->driver, &s->io, &slice);
         if (RILL__LIKELY(got > 0))
-            (void)rill_transport_data(t, slice);
+            (void)rill__transport_data(t, slice);
         return got;
     }
     size = rill__transport_get_buffer(t, 0, &buf);
-    if (size == 0 || !rill_transport_wants_data(t))
+    if (size == 0 || !rill__wants_data(t))
         return -EAGAIN;
     got = ops_of(t)->recv_into(t->loop->driver, &s->io, buf, size);
     if (got > 0)
@@ -506,7 +570,7 @@ on_recv(rill__op *op)
     rill_transport *t = rill__base(s);
     int64_t got;
 
-    if (!rill_transport_wants_data(t)) {
+    if (!rill__wants_data(t)) {
         if (s->phase == STREAM_DYING)
             fail_kernel(s, s->code);
         return;

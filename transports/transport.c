@@ -157,12 +157,11 @@ static void
 transport_end(rill__object *object)
 {
     rill__transport_abort(
-        RILL__CONTAINER(object, rill_transport, object), RILL_ELOOPFREED, NULL);
+        RILL__CONTAINER(object, rill_transport, object), RILL_ELOOPFREED, RILL_LAYER_LOOP, NULL);
 }
 
-static const rill__object_ops transport_object_ops = {
-    .end = transport_end, .describe = transport_describe
-};
+static const rill__object_ops transport_object_ops = { .end = transport_end,
+    .describe = transport_describe };
 
 int
 rill__transport_new(rill_loop *loop, const rill_transport_ops *ops, const rill__config *config,
@@ -428,10 +427,12 @@ rill__transport_close(rill_transport *t, int code)
 }
 
 void
-rill__transport_abort(rill_transport *t, int code, const char *sentence)
+rill__transport_abort(rill_transport *t, int code, rill_layer layer, const char *sentence)
 {
     if (t->aborting || t->phase == RILL__PHASE_LOST)
         return;
+    t->abort_code = code;
+    t->abort_layer = (uint8_t)layer;
     t->closing = true;
     t->aborting = true;
     t->refuse |= RILL__REFUSE_CLOSED;
@@ -449,7 +450,7 @@ void
 rill_transport_abort(rill_transport *t)
 {
     rill__check_live(t, "rill_transport_abort");
-    rill__transport_abort(t, RILL_EABORTED, NULL);
+    rill__transport_abort(t, RILL_EABORTED, RILL_LAYER_TRANSPORT, NULL);
 }
 
 void
@@ -465,7 +466,7 @@ rill_transport_fail(rill_transport *t, int code, const char *sentence)
     extra = sentence != NULL ? rill__transport_extra(t) : NULL;
     if (extra != NULL) /* Without memory the code's own sentence must do. */
         snprintf(extra->sentence, sizeof(extra->sentence), "%s", sentence);
-    rill__transport_abort(t, code, extra != NULL ? extra->sentence : NULL);
+    rill__transport_abort(t, code, RILL_LAYER_PROTOCOL, extra != NULL ? extra->sentence : NULL);
 }
 
 bool

@@ -174,6 +174,21 @@ test_slow_callbacks_are_reported(void **unused)
     assert_int_equal(h.reports, 1);
 }
 
+/* asyncio, appendix B 22: with a limit of nothing, everything is told. */
+static void
+test_every_callback_is_slow_enough(void **unused)
+{
+    (void)unused;
+    harness_catch_reports(&h);
+    rill_loop_set_debug(h.loop, true, 0);
+    assert_code(rill_call_soon(h.loop, do_nothing, NULL, NULL), 0);
+    assert_code(rill_call_at(h.loop, 0, do_nothing, NULL, NULL), 0);
+    harness_turn(&h);
+    assert_int_equal(h.reports, 2);
+    assert_int_equal(h.report_kind, RILL_ERROR_SLOW);
+    rill_loop_set_debug(h.loop, false, 0);
+}
+
 static void
 be_slow_on_data(endpoint *e, rill_slice in)
 {
@@ -235,7 +250,7 @@ test_leftovers_are_named(void **unused)
     rill_addr addr;
 
     (void)unused;
-    rill_loop_set_debug(h.loop, true, 0);
+    rill_loop_set_debug(h.loop, true, 10 * RILL_S);
     (void)serve(&h, &RILL_SERVER_OPTIONS(.host = "127.0.0.1"), &server, &addr);
     connect_to(&h, &addr, &client);
     acceptor_await(&server, 1);
@@ -354,6 +369,7 @@ main(void)
         CASE(test_a_handler_may_report),
         CASE(test_the_last_error),
         CASE(test_slow_callbacks_are_reported),
+        CASE(test_every_callback_is_slow_enough),
         CASE(test_slow_protocols_are_reported),
         CASE(test_leftovers_are_named),
         CASE(test_leftovers_are_silent_without_debug),

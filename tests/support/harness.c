@@ -3,7 +3,6 @@
  * short every millisecond to look at conditions that no callback tells of; on the simulator the
  * slices grow, as virtual time costs nothing and jumping over nothing neither.
  */
-#define _GNU_SOURCE /* ppoll */
 #include "harness.h"
 
 #include <dirent.h>
@@ -76,6 +75,8 @@ harness_open_with(harness *h, rill_loop_options options)
 void
 harness_close(harness *h)
 {
+    assert_non_null(h->loop); /* Else a test has failed between its own close and open. */
+    harness_settle(h); /* What has ended is freed at the end of a turn. */
     harness_close_with(h, 0);
 }
 

@@ -1,7 +1,6 @@
 /*
  * Children that exec. Their pipes are non-blocking on our side and looked at between turns.
  */
-#define _GNU_SOURCE /* pipe2 */
 #include "program.h"
 
 #include <errno.h>

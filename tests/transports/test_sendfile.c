@@ -3,7 +3,6 @@
  * change, to peers that vanish.
  */
 /* drivers: epoll */
-#define _GNU_SOURCE /* memfd_create */
 #include "pairs.h"
 #include "peer.h"
 

@@ -18,7 +18,7 @@ enum { DEMO_FIELDS_MAX = 64 };
 struct demo_result {
     bool done; /* Set last: the scene came to its end. */
     bool passed;
-    char text[200]; /* The numbers, for a person. */
+    char text[200]; /* The numbers, for a person; ASCII without quotes. */
     size_t fields_count;
     struct {
         char name[40];
@@ -28,7 +28,6 @@ struct demo_result {
 
 struct demo_scene {
     const char *name;
-    const char *claim;
     int limit_seconds;
     void (*play)(struct demo_result *result);
 };

@@ -85,10 +85,9 @@ scene_echo(struct demo_result *result)
     p99 = demo_median(rill.p99_us, ROUNDS);
     result->passed = rill_us <= bare_us / CLAIM;
     snprintf(result->text, sizeof(result->text),
-        "%.2f us of processor time an echo, bare epoll %.2f us: %.0f %% of its speed, %.0f k "
-        "echoes/s, "
+        "%.2f us of CPU an echo, bare epoll %.2f: %.0f %% of its speed (claim: %.0f %%); %.0f k/s, "
         "p50 %.0f us, p99 %.0f us",
-        rill_us, bare_us, 100 * bare_us / rill_us, rate / 1000, p50, p99);
+        rill_us, bare_us, 100 * bare_us / rill_us, 100 * CLAIM, rate / 1000, p50, p99);
     demo_field(result, "rill_cpu_us_per_echo", rill_us);
     demo_field(result, "epoll_cpu_us_per_echo", bare_us);
     demo_field(result, "claim_part_of_epoll", CLAIM);

@@ -53,25 +53,22 @@ echo_resume(rill_transport *t, void *self)
 static const rill_protocol echo_protocol = RILL_PROTOCOL(.data_received = echo_data,
     .pause_writing = echo_pause, .resume_writing = echo_resume);
 
-static void
-quiet(rill_log_level level, const char *text, void *arg)
-{
-    (void)level, (void)text, (void)arg; /* Thousands of faults are expected here. */
-}
-
 /* Starting may fail too, for want of memory or descriptors: whoever starts servers tries again. */
 static int
 begin(uint64_t seed, struct world *w)
 {
-    const rill_loop_options loop_options = RILL_LOOP_OPTIONS(.log = quiet);
+    const rill_loop_options quiet = RILL_LOOP_OPTIONS(.log_level = RILL_LOG_ERROR);
     const rill_server_options where = RILL_SERVER_OPTIONS(.host = "*", .port = 7000);
     int rc = rill_sim_new(&RILL_SIM_OPTIONS(.seed = seed, .profile = RILL_SIM_SWARM), &w->sim);
 
-    for (int tries = 0; rc == 0 && tries < TRIES; tries++) {
-        if (rill_sim_loop_new(w->sim, NULL, &loop_options, &w->loop) < 0)
+    if (rc < 0 || rill_sim_host(w->sim, "server", NULL) < 0 ||
+        rill_sim_host(w->sim, "clients", NULL) < 0)
+        return -1;
+    for (int tries = 0; tries < TRIES; tries++) {
+        if (rill_sim_loop_new(w->sim, "server", &quiet, &w->loop) < 0)
             continue;
         if (rill_create_server(w->loop, &where, &echo_protocol, NULL, &w->server) == 0)
-            return rill_sim_host(w->sim, "clients", NULL);
+            return 0;
         rill_loop_free(w->loop);
     }
     return -1;
@@ -88,7 +85,7 @@ static int
 ask(struct world *w, int client)
 {
     uint8_t question[QUESTION_BYTES];
-    int rc = rill_sim_dial(w->sim, "clients", "local:7000", &w->clients[client]);
+    int rc = rill_sim_dial(w->sim, "clients", "server:7000", &w->clients[client]);
 
     make_question(client, question);
     return rc < 0 ? rc : rill_sim_peer_feed(w->clients[client], question, sizeof(question));

@@ -155,14 +155,20 @@ static void
 dispatch_event(epoll_driver *self, const struct epoll_event *event)
 {
     rill__io *io = event->data.ptr;
-    uint32_t in = event->events & (EPOLLIN | EPOLLERR | EPOLLHUP);
-    uint32_t out = event->events & (EPOLLOUT | EPOLLERR | EPOLLHUP);
+    uint32_t in;
+    uint32_t out;
     uint8_t interest;
 
-    if (io == NULL) {
+    if (RILL__UNLIKELY(io == NULL)) {
         drain_wake(self);
         return;
     }
+    if (RILL__LIKELY(event->events == EPOLLIN && io->recv.active && !io->recv.paused)) {
+        rill__push_op(self->base.driver.loop, &io->recv);
+        return;
+    }
+    in = event->events & (EPOLLIN | EPOLLERR | EPOLLHUP);
+    out = event->events & (EPOLLOUT | EPOLLERR | EPOLLHUP);
     interest = wanted(io);
     if (in != 0 && (interest & EPOLLIN) != 0)
         rill__loop_push_op(self->base.driver.loop, &io->recv);
