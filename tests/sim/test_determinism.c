@@ -48,9 +48,8 @@ run_once(uint64_t seed, rill_sim_profile profile, rill_sim_personality personali
     for (int i = 0; i < 12; i++) {
         rill_sim_peer *peer;
 
-        assert_int_equal(
-            rill_sim_dial(sim, i % 3 == 0 ? NULL : "db", i % 2 == 0 ? "app:7000" : "10.0.0.2:7000",
-                &peer),
+        assert_int_equal(rill_sim_dial(sim, i % 3 == 0 ? NULL : "db",
+                             i % 2 == 0 ? "app:7000" : "10.0.0.2:7000", &peer),
             0);
         rill_sim_peer_watch(peer, chat, NULL);
         assert_int_equal(rill_sim_peer_feed(peer, "so it begins", 12), 0);

@@ -379,9 +379,9 @@ test_cancel_race(void **unused)
 
     (void)unused;
     for (int loses = 0; loses <= 1; loses++) {
-        cancel_case c = { .io = { .recv.fn = cancel_nothing,
-                              .send.fn = cancel_sent,
-                              .close.fn = cancel_closed } };
+        cancel_case c = {
+            .io = { .recv.fn = cancel_nothing, .send.fn = cancel_sent, .close.fn = cancel_closed }
+        };
         rill_sim_peer *listener;
         rill_addr addr;
         fixture f;
@@ -546,10 +546,8 @@ test_names(void **unused)
 static size_t
 refusals(const uint32_t *only, size_t only_count, uint32_t *ret_fired, size_t max, int *ret_refused)
 {
-    rill_sim_options options = RILL_SIM_OPTIONS(.seed = 5,
-        .profile = RILL_SIM_CALM,
-        .only_faults = only,
-        .only_faults_count = only_count);
+    rill_sim_options options = RILL_SIM_OPTIONS(.seed = 5, .profile = RILL_SIM_CALM,
+        .only_faults = only, .only_faults_count = only_count);
     rill_sim_peer *listener;
     rill_sim_peer *peers[40];
     rill_sim *sim;

@@ -321,8 +321,7 @@ test_loss(void **state)
     rill_ns start;
 
     connect_peers(f);
-    assert_int_equal(
-        rill_sim_link(f->sim, "app", "db", &RILL_SIM_LINK_OPTIONS(.loss = 300000)), 0);
+    assert_int_equal(rill_sim_link(f->sim, "app", "db", &RILL_SIM_LINK_OPTIONS(.loss = 300000)), 0);
     start = rill_sim_now(f->sim);
     for (int i = 0; i < 50; i++) {
         feed(f->client, "x");
