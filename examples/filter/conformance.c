@@ -1,6 +1,6 @@
 /*
- * Does the throttle keep every promise that a transport makes? The library's battery answers; whoever
- * writes a filter has it for the price of one function that makes a pair.
+ * Does the throttle keep every promise that a transport makes? The library's battery answers;
+ * whoever writes a filter has it for the price of one function that makes a pair.
  */
 #include "throttle.h"
 

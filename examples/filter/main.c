@@ -2,8 +2,8 @@
  * A transport of your own: a throttle, written on <rill/transport_ops.h> alone (above.c,
  * below.c, pace.c).
  *
- * Shows: two connections in memory; on one side the sender writes through a throttle and feels it as
- * backpressure, on the other side a plain protocol counts what arrives and how long it took.
+ * Shows: two connections in memory; on one side the sender writes through a throttle and feels it
+ * as backpressure, on the other side a plain protocol counts what arrives and how long it took.
  *
  * Run:     ./filter
  * Prints:  <throttle open reading write=idle queued=0>
