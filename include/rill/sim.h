@@ -47,47 +47,47 @@ typedef enum rill_sim_profile {
 /* What kind of driver the loops believe to have. */
 typedef enum rill_sim_personality {
     RILL_SIM_PERSONALITY_DEFAULT, /* $RILL_SIM_PERSONALITY, in words; else by the seed. */
-    RILL_SIM_READINESS, /* As epoll: records announce, a take reads from the socket. */
-    RILL_SIM_COMPLETION /* As io_uring: bytes wait in the driver, sends complete later. */
+    RILL_SIM_READINESS,           /* As epoll: records announce, a take reads from the socket. */
+    RILL_SIM_COMPLETION           /* As io_uring: bytes wait in the driver, sends complete later. */
 } rill_sim_personality;
 
 /* X(NAME, highest rate in a million uses, name): the kinds of faults, and how often they fire. */
-#define RILL_SIM_FAULT_LIST(X)                                                                     \
-    X(SOCKET_EMFILE, 60000, "socket_emfile")   /* Making a socket: each of the four errors. */     \
-    X(SOCKET_ENFILE, 30000, "socket_enfile")                                                       \
-    X(SOCKET_ENOBUFS, 30000, "socket_enobufs")                                                     \
-    X(SOCKET_ENOMEM, 30000, "socket_enomem")                                                       \
-    X(ATTACH_ENOMEM, 15000, "attach_enomem")   /* Registering a descriptor with the driver. */     \
-    X(ACCEPT_EMFILE, 120000, "accept_emfile")  /* The connection stays in the backlog... */        \
-    X(ACCEPT_ENFILE, 60000, "accept_enfile")                                                       \
-    X(ACCEPT_ENOBUFS, 60000, "accept_enobufs")                                                     \
-    X(ACCEPT_ENOMEM, 60000, "accept_enomem")                                                       \
-    X(ACCEPT_EINTR, 120000, "accept_eintr")                                                        \
-    X(ACCEPT_ECONNABORTED, 60000, "accept_econnaborted") /* ...or is lost with these. */           \
-    X(ACCEPT_EPROTO, 60000, "accept_eproto")                                                       \
-    X(ACCEPT_EPERM, 60000, "accept_eperm")                                                         \
-    X(RECV_SHORT, 500000, "recv_short")        /* Fewer bytes than there are; any number. */       \
-    X(RECV_AGAIN, 125000, "recv_again")        /* EAGAIN (or EINTR), though there are bytes. */    \
-    X(SEND_SHORT, 500000, "send_short")                                                            \
-    X(SEND_AGAIN, 250000, "send_again")                                                            \
-    X(SPURIOUS_READ, 125000, "spurious_read")  /* A record, and nothing there. */                  \
-    X(SPURIOUS_WRITE, 125000, "spurious_write")                                                    \
-    X(READY_ORDER, 250000, "ready_order")      /* Announced before what was ready earlier. */      \
-    X(SEND_LATE, 500000, "send_late")          /* Completion: a send takes up to 5 ms. */          \
-    X(CANCEL_LOSES, 500000, "cancel_loses")    /* Completion: a cancel comes too late. */          \
-    X(SLICE_LATE, 500000, "slice_late")        /* Completion: bytes are taken after a pause. */    \
-    X(CLOSE_LATE, 250000, "close_late")        /* Completion: the close takes up to 5 ms. */       \
-    X(DELAY, 125000, "delay")                  /* A segment takes up to 200 ms more. */            \
-    X(SPLIT, 250000, "split")                  /* A segment is cut at any byte. */                 \
-    X(LOSS, 30000, "loss")                     /* A segment is sent again: 200 ms, doubling. */    \
-    X(STALL, 4000, "stall")                    /* A direction stands still for up to 5 s. */       \
-    X(ZERO_WINDOW, 30000, "zero_window")       /* The sender hears of room up to 3 s late. */      \
-    X(RESET, 60000, "reset")                   /* A connection is reset at some byte. */           \
-    X(CONNECT_RESET, 30000, "connect_reset")   /* Reset as soon as it is made. */                  \
-    X(CONNECT_REFUSED, 30000, "connect_refused")                                                   \
-    X(SYN_LOSS, 60000, "syn_loss")             /* Tried again after 1 s, 2 s, 4 s... */            \
-    X(BACKLOG_FULL, 30000, "backlog_full")     /* As if the backlog were full; the same. */        \
-    X(ALLOCATION, 2000, "allocation")          /* rill_sim_allocator returns NULL. */
+#define RILL_SIM_FAULT_LIST(X)                                                                \
+    X(SOCKET_EMFILE, 60000, "socket_emfile") /* Making a socket: each of the four errors. */  \
+    X(SOCKET_ENFILE, 30000, "socket_enfile")                                                  \
+    X(SOCKET_ENOBUFS, 30000, "socket_enobufs")                                                \
+    X(SOCKET_ENOMEM, 30000, "socket_enomem")                                                  \
+    X(ATTACH_ENOMEM, 15000, "attach_enomem")  /* Registering a descriptor with the driver. */ \
+    X(ACCEPT_EMFILE, 120000, "accept_emfile") /* The connection stays in the backlog... */    \
+    X(ACCEPT_ENFILE, 60000, "accept_enfile")                                                  \
+    X(ACCEPT_ENOBUFS, 60000, "accept_enobufs")                                                \
+    X(ACCEPT_ENOMEM, 60000, "accept_enomem")                                                  \
+    X(ACCEPT_EINTR, 120000, "accept_eintr")                                                   \
+    X(ACCEPT_ECONNABORTED, 60000, "accept_econnaborted") /* ...or is lost with these. */      \
+    X(ACCEPT_EPROTO, 60000, "accept_eproto")                                                  \
+    X(ACCEPT_EPERM, 60000, "accept_eperm")                                                    \
+    X(RECV_SHORT, 500000, "recv_short") /* Fewer bytes than there are; any number. */         \
+    X(RECV_AGAIN, 125000, "recv_again") /* EAGAIN (or EINTR), though there are bytes. */      \
+    X(SEND_SHORT, 500000, "send_short")                                                       \
+    X(SEND_AGAIN, 250000, "send_again")                                                       \
+    X(SPURIOUS_READ, 125000, "spurious_read") /* A record, and nothing there. */              \
+    X(SPURIOUS_WRITE, 125000, "spurious_write")                                               \
+    X(READY_ORDER, 250000, "ready_order")    /* Announced before what was ready earlier. */   \
+    X(SEND_LATE, 500000, "send_late")        /* Completion: a send takes up to 5 ms. */       \
+    X(CANCEL_LOSES, 500000, "cancel_loses")  /* Completion: a cancel comes too late. */       \
+    X(SLICE_LATE, 500000, "slice_late")      /* Completion: bytes are taken after a pause. */ \
+    X(CLOSE_LATE, 250000, "close_late")      /* Completion: the close takes up to 5 ms. */    \
+    X(DELAY, 125000, "delay")                /* A segment takes up to 200 ms more. */         \
+    X(SPLIT, 250000, "split")                /* A segment is cut at any byte. */              \
+    X(LOSS, 30000, "loss")                   /* A segment is sent again: 200 ms, doubling. */ \
+    X(STALL, 4000, "stall")                  /* A direction stands still for up to 5 s. */    \
+    X(ZERO_WINDOW, 30000, "zero_window")     /* The sender hears of room up to 3 s late. */   \
+    X(RESET, 60000, "reset")                 /* A connection is reset at some byte. */        \
+    X(CONNECT_RESET, 30000, "connect_reset") /* Reset as soon as it is made. */               \
+    X(CONNECT_REFUSED, 30000, "connect_refused")                                              \
+    X(SYN_LOSS, 60000, "syn_loss")         /* Tried again after 1 s, 2 s, 4 s... */           \
+    X(BACKLOG_FULL, 30000, "backlog_full") /* As if the backlog were full; the same. */       \
+    X(ALLOCATION, 2000, "allocation")      /* rill_sim_allocator returns NULL. */
 
 #define RILL_SIM_FAULT_ENUM_(name, rate, text) RILL_SIM_FAULT_##name,
 typedef enum rill_sim_fault {
@@ -96,22 +96,22 @@ typedef enum rill_sim_fault {
 #undef RILL_SIM_FAULT_ENUM_
 
 typedef struct rill_sim_options {
-    size_t size;                      /* Set by RILL_SIM_OPTIONS or rill_sim_options_default. */
-    uint64_t seed;                    /* 0: $RILL_SIM_SEED, else 1. */
+    size_t size;   /* Set by RILL_SIM_OPTIONS or rill_sim_options_default. */
+    uint64_t seed; /* 0: $RILL_SIM_SEED, else 1. */
     rill_sim_profile profile;
     rill_sim_personality personality;
-    const rill_allocator *allocator;  /* Under the world and its loops; NULL: malloc. */
-    size_t recv_bytes_max;            /* The most bytes that one receive gives; 0: no limit. */
-    size_t send_bytes_max;            /* The most bytes that one send takes; 0: no limit. */
-    int recv_buffer;                  /* Room in a TCP socket's receive buffer. */
-    int send_buffer;                  /* And in its send buffer. Defaults: 128 KiB
+    const rill_allocator *allocator; /* Under the world and its loops; NULL: malloc. */
+    size_t recv_bytes_max;           /* The most bytes that one receive gives; 0: no limit. */
+    size_t send_bytes_max;           /* The most bytes that one send takes; 0: no limit. */
+    int recv_buffer;                 /* Room in a TCP socket's receive buffer. */
+    int send_buffer;                 /* And in its send buffer. Defaults: 128 KiB
                                          when calm, else drawn from 4 to 256 KiB. */
-    size_t descriptors_max;           /* Open ones of each host, then EMFILE; default 65536. */
-    uint64_t fail_allocation;         /* The n-th call of rill_sim_allocator fails, from 1. */
-    uint64_t fail_allocations_from;   /* This one and all after it fail. */
-    const uint32_t *only_faults;      /* Fire these alone (see rill_sim_fired); copied. */
-    size_t only_faults_count;         /* NULL, 0: $RILL_SIM_FAULTS, "only:1f03,88c1". */
-    uint64_t turns_max;               /* Then a run gives up; default 10 million. */
+    size_t descriptors_max;          /* Open ones of each host, then EMFILE; default 65536. */
+    uint64_t fail_allocation;        /* The n-th call of rill_sim_allocator fails, from 1. */
+    uint64_t fail_allocations_from;  /* This one and all after it fail. */
+    const uint32_t *only_faults;     /* Fire these alone (see rill_sim_fired); copied. */
+    size_t only_faults_count;        /* NULL, 0: $RILL_SIM_FAULTS, "only:1f03,88c1". */
+    uint64_t turns_max;              /* Then a run gives up; default 10 million. */
 } rill_sim_options;
 
 #ifndef __cplusplus
@@ -133,8 +133,9 @@ rill_sim_options_default(void)
 
 /* ---- the world ---- */
 
-/* Make a world with one host, "local". `options` may be NULL for all defaults. Returns 0;
- * RILL_EINVAL (no size, unknown newer options, values out of range); -ENOMEM. */
+/* Make a world with one host: "local", at 10.255.255.254 and fdff::1. `options` may be NULL for all
+ * defaults. Returns 0; RILL_EINVAL (no size, unknown newer options, values out of range); -ENOMEM.
+ * */
 RILL_API int rill_sim_new(const rill_sim_options *options, rill_sim **ret_sim);
 
 /*
@@ -172,6 +173,7 @@ RILL_API const rill_allocator *rill_sim_allocator(rill_sim *sim);
  * fail_allocation. */
 RILL_API uint64_t rill_sim_allocations(const rill_sim *sim);
 
+/* The one given or taken from the environment: never 0. */
 RILL_API uint64_t rill_sim_seed(const rill_sim *sim);
 
 /* The one drawn or asked for: never DEFAULT. */
@@ -220,8 +222,8 @@ typedef bool (*rill_sim_predicate)(void *arg);
 
 /* Until `predicate(arg)` is true, looked at after every turn. Returns 0; RILL_ETIMEDOUT when
  * `limit` has passed (RILL_NEVER: no limit); RILL_EDEADLK when nothing can ever happen any more. */
-RILL_API int rill_sim_run_until(
-    rill_sim *sim, rill_sim_predicate predicate, void *arg, rill_ns limit);
+RILL_API int
+rill_sim_run_until(rill_sim *sim, rill_sim_predicate predicate, void *arg, rill_ns limit);
 
 /* Call `fn(arg)` once after `delay`, outside of all loops: the script of a test. It may use peers,
  * links and faults, not run the world. Returns 0; RILL_EINVAL; -ENOMEM. */
@@ -238,7 +240,7 @@ typedef struct rill_sim_link_options {
 } rill_sim_link_options;
 
 #ifndef __cplusplus
-#define RILL_SIM_LINK_OPTIONS(...)                                                                 \
+#define RILL_SIM_LINK_OPTIONS(...) \
     ((rill_sim_link_options){ .size = sizeof(rill_sim_link_options), __VA_ARGS__ })
 #endif
 
@@ -257,8 +259,8 @@ rill_sim_link_options_default(void)
 
 /* Set the link between two hosts (or of one host to itself), both directions. It holds for what is
  * sent from now on, in place of what the profile drew. Returns 0; RILL_EINVAL; -ENOMEM. */
-RILL_API int rill_sim_link(
-    rill_sim *sim, const char *a, const char *b, const rill_sim_link_options *options);
+RILL_API int
+rill_sim_link(rill_sim *sim, const char *a, const char *b, const rill_sim_link_options *options);
 
 /* Cut what goes from `a` to `b`, and with `both` also the other way: nothing arrives, senders try
  * again by TCP's timers, and give up by them. Lifting ends it, in both directions.
@@ -285,6 +287,23 @@ RILL_API uint64_t rill_sim_fault_count(const rill_sim *sim, rill_sim_fault kind)
  * first 65536 are kept. A number names a choice, the n-th use of this kind by that object, so it
  * means the same in a run where others are left out: give it to only_faults. */
 RILL_API size_t rill_sim_fired(const rill_sim *sim, uint32_t *ret_numbers, size_t max);
+
+typedef bool (*rill_sim_trial)(rill_sim *sim, void *arg);
+
+/*
+ * Find the few faults that make a run fail. `fails` is your test: it gets a fresh world made with
+ * `options`, runs whatever it runs there, and returns true when the failure shows; loops of
+ * rill_sim_loop_new may be left to the world. It is called many times, with fewer and fewer faults
+ * let through, and has to do the same each time; what it prints, it prints often.
+ *
+ * On success up to `max` numbers are in `ret_numbers`, in the order of firing, and `ret_count` says
+ * how many: with exactly these the test fails, without any one of them it does not (unless 10000
+ * trials were not enough). 0 means that it fails without faults.
+ * Returns 0; RILL_ESTATE when it does not fail in the first place; RILL_ELIMIT for more than `max`,
+ * or more than 65536 at the start; RILL_EINVAL; -ENOMEM.
+ */
+RILL_API int rill_sim_shrink(const rill_sim_options *options, rill_sim_trial fails, void *arg,
+    uint32_t *ret_numbers, size_t max, size_t *ret_count);
 
 /* The end of the safety phase: no fault fires any more, partitions are lifted, lost segments are
  * sent again soon. From here on a program must reach its goal. */
@@ -327,8 +346,8 @@ typedef enum rill_sim_peer_state {
 
 /* Connect from `host` (NULL: "local"). Feeding may begin at once. Returns 0; RILL_EINVAL for an
  * unknown host; RILL_EADDRESS; -EADDRNOTAVAIL; -ENOMEM. How it ends is the peer's state. */
-RILL_API int rill_sim_dial(
-    rill_sim *sim, const char *host, const char *address, rill_sim_peer **ret_peer);
+RILL_API int
+rill_sim_dial(rill_sim *sim, const char *host, const char *address, rill_sim_peer **ret_peer);
 
 /* Listen on a host (NULL: "local"). `backlog` connections wait for rill_sim_peer_accept.
  * Returns 0; RILL_EINVAL; RILL_EADDRESS; -EADDRINUSE; -EADDRNOTAVAIL; -ENOMEM. */
@@ -372,6 +391,7 @@ RILL_API void rill_sim_peer_close(rill_sim_peer *peer);
 /* Now: drop what was fed and reset the connection (a Unix socket: close). */
 RILL_API void rill_sim_peer_reset(rill_sim_peer *peer);
 
+/* Where it stands now. */
 RILL_API rill_sim_peer_state rill_sim_peer_get_state(const rill_sim_peer *peer);
 
 /* Why it FAILED: -ECONNREFUSED, -ECONNRESET, -ETIMEDOUT...; else 0. */

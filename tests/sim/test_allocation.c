@@ -102,8 +102,8 @@ test_loop_allocations(void **unused)
 {
     (void)unused;
     for (int p = RILL_SIM_READINESS; p <= RILL_SIM_COMPLETION; p++) {
-        rill_sim_options options = RILL_SIM_OPTIONS(.profile = RILL_SIM_CALM,
-            .personality = (rill_sim_personality)p);
+        rill_sim_options options =
+            RILL_SIM_OPTIONS(.profile = RILL_SIM_CALM, .personality = (rill_sim_personality)p);
         uint64_t count = echo_with(&options, NULL);
 
         assert_true(count > 5);

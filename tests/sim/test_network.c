@@ -148,7 +148,7 @@ test_refused(void **state)
     assert_int_equal(rill_sim_peer_feed(f->client, "x", 1), RILL_ECLOSED);
 }
 
-/* Nobody has the address: as when no neighbour answers. */
+/* Nobody has the address: nobody answers. */
 static void
 test_no_such_host(void **state)
 {
@@ -157,8 +157,8 @@ test_no_such_host(void **state)
 
     assert_int_equal(rill_sim_dial(f->sim, "app", "10.9.9.9:80", &f->client), 0);
     assert_int_equal(rill_sim_run_until(f->sim, client_settled, f, RILL_NEVER), 0);
-    assert_int_equal(rill_sim_peer_error(f->client), -EHOSTUNREACH);
-    assert_int_equal(rill_sim_now(f->sim) - start, 3 * RILL_S);
+    assert_int_equal(rill_sim_peer_error(f->client), -ETIMEDOUT);
+    assert_int_equal(rill_sim_now(f->sim) - start, 127 * RILL_S);
     assert_int_equal(rill_sim_dial(f->sim, "app", "[fd00::9]:80", &f->client), 0);
     assert_int_equal(rill_sim_run_until(f->sim, client_settled, f, RILL_NEVER), 0);
     assert_int_equal(rill_sim_peer_error(f->client), -ENETUNREACH); /* It has no IPv6 address. */
@@ -321,8 +321,7 @@ test_loss(void **state)
     rill_ns start;
 
     connect_peers(f);
-    assert_int_equal(
-        rill_sim_link(f->sim, "app", "db", &RILL_SIM_LINK_OPTIONS(.loss = 300000)), 0);
+    assert_int_equal(rill_sim_link(f->sim, "app", "db", &RILL_SIM_LINK_OPTIONS(.loss = 300000)), 0);
     start = rill_sim_now(f->sim);
     for (int i = 0; i < 50; i++) {
         feed(f->client, "x");

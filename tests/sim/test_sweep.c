@@ -125,8 +125,8 @@ one_seed(uint64_t seed, rill_sim_profile profile)
         if (c->wrong)
             complain(&r, "bytes came back changed");
         /* Whoever was not cut off has all of it back by now. */
-        if (rill_sim_peer_get_state(c->peer) == RILL_SIM_PEER_OPEN &&
-            !rill_sim_peer_eof(c->peer) && c->returned < BYTES)
+        if (rill_sim_peer_get_state(c->peer) == RILL_SIM_PEER_OPEN && !rill_sim_peer_eof(c->peer) &&
+            c->returned < BYTES)
             complain(&r, "a connection stands still");
         if (profile == RILL_SIM_CALM && c->returned < BYTES)
             complain(&r, "bytes were lost in calm weather");

@@ -124,8 +124,8 @@ test_loops_and_hosts(void **unused)
     (void)new_loop(sim, NULL);
     assert_int_equal(rill_sim_free(sim), 0);
     loop = NULL;
-    assert_int_equal(rill_loop_new(&RILL_LOOP_OPTIONS(.driver = "sim", .sim_host = "x"), &loop),
-        RILL_EINVAL);
+    assert_int_equal(
+        rill_loop_new(&RILL_LOOP_OPTIONS(.driver = "sim", .sim_host = "x"), &loop), RILL_EINVAL);
     assert_null(loop);
 }
 
@@ -494,11 +494,9 @@ test_loops_freed_with_connections(void **unused)
         raw_echo echo;
 
         assert_int_equal(
-            rill_sim_new(
-                &RILL_SIM_OPTIONS(.personality = (rill_sim_personality)personality), &sim),
+            rill_sim_new(&RILL_SIM_OPTIONS(.personality = (rill_sim_personality)personality), &sim),
             0);
-        assert_int_equal(
-            raw_echo_start(&echo, new_loop(sim, NULL), "127.0.0.1", 7000, 8), 0);
+        assert_int_equal(raw_echo_start(&echo, new_loop(sim, NULL), "127.0.0.1", 7000, 8), 0);
         (void)new_loop(sim, NULL);
         assert_int_equal(rill_sim_dial(sim, NULL, "127.0.0.1:7000", &peer), 0);
         assert_int_equal(rill_sim_run_until_idle(sim), 0);

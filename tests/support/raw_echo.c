@@ -222,8 +222,7 @@ accepting(rill__op *op)
         if (is_exhaustion(rc)) {
             e->ops->pause(e->driver, &e->listener);
             if (e->retry == 0)
-                assert_int_equal(
-                    rill_call_later(e->loop, RETRY, rest_is_over, e, &e->retry), 0);
+                assert_int_equal(rill_call_later(e->loop, RETRY, rest_is_over, e, &e->retry), 0);
             return;
         }
         if (rc < 0)

@@ -50,6 +50,7 @@ void raw_echo_stop(raw_echo *echo, rill_sim *sim);
 /* Connect a raw client socket on the loop: 0 or the error of the start; `done` gets the FINAL. The
  * connection echoes, too. */
 typedef void (*raw_echo_connected)(void *arg, int64_t result);
-int raw_echo_connect(raw_echo *echo, const char *address, int port, raw_echo_connected done, void *arg);
+int
+raw_echo_connect(raw_echo *echo, const char *address, int port, raw_echo_connected done, void *arg);
 
 #endif

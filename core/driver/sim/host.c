@@ -134,17 +134,21 @@ rill__sim_is_local(const sim_host *host, const sim_name *name)
     return is_loopback(name) || has_address(host, name);
 }
 
-sim_host *
-rill__sim_host_at(sim_host *from, const sim_name *name)
+static sim_host *
+owner_of(const rill_sim *sim, const sim_name *name)
 {
-    rill_sim *sim = from->sim;
-
-    if (rill__sim_wildcard(name) || is_loopback(name))
-        return from;
     for (uint32_t i = 0; i < sim->host_count; i++)
         if (has_address(sim->hosts[i], name))
             return sim->hosts[i];
     return NULL;
+}
+
+sim_host *
+rill__sim_host_at(sim_host *from, const sim_name *name)
+{
+    if (rill__sim_wildcard(name) || is_loopback(name))
+        return from;
+    return owner_of(from->sim, name);
 }
 
 int
@@ -223,7 +227,7 @@ parse_address(rill_sim *sim, const char *ip, sim_name *ret_name)
             ret_name->bytes[1] = (uint8_t)(sim->auto_address >> 16);
             ret_name->bytes[2] = (uint8_t)(sim->auto_address >> 8);
             ret_name->bytes[3] = (uint8_t)sim->auto_address;
-        } while (rill__sim_host_at(sim->hosts[0], ret_name) != NULL);
+        } while (owner_of(sim, ret_name) != NULL);
         return 0;
     }
     rc = rill_addr_parse(ip, 0, &addr);
@@ -231,7 +235,7 @@ parse_address(rill_sim *sim, const char *ip, sim_name *ret_name)
         rc = rill__sim_name_of(&addr, rill_addr_family(&addr), false, ret_name);
     if (rc == 0 && (rill__sim_wildcard(ret_name) || is_loopback(ret_name)))
         rc = RILL_EADDRESS;
-    if (rc == 0 && rill__sim_host_at(sim->hosts[0], ret_name) != NULL)
+    if (rc == 0 && owner_of(sim, ret_name) != NULL)
         rc = -EADDRINUSE;
     return rc;
 }

@@ -285,7 +285,8 @@ typedef struct sim_pipe {
     sim_segment segments[SIM_SEGMENTS + 2]; /* Room for a FIN and an RST behind the data. */
     uint8_t first, count;
     bool fin_written, fin_sent, fin_arrived;
-    bool dead; /* Nothing goes through any more. */
+    bool dead;       /* Nothing goes through any more. */
+    bool delivering; /* A segment is arriving: the ack need not send more. */
     rill_ns last_at;
     sim_event arrive;
     sim_event ack;
@@ -331,13 +332,7 @@ typedef struct sim_unix {
     int64_t peer_pid; /* 0: no peer yet. */
 } sim_unix;
 
-enum sim_step {
-    SIM_STEP_SYN,
-    SIM_STEP_ANSWER,
-    SIM_STEP_REFUSED,
-    SIM_STEP_UNREACHABLE,
-    SIM_STEP_RETRY
-};
+enum sim_step { SIM_STEP_SYN, SIM_STEP_ANSWER, SIM_STEP_REFUSED, SIM_STEP_RETRY };
 
 struct sim_socket {
     rill_sim *sim;

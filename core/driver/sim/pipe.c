@@ -3,7 +3,8 @@
  *
  * The pipe is kept at the receiver's end. The sender's bytes go into its ring at once and never
  * move again until they are read; what travels are offsets. At most SIM_SEGMENTS are in flight,
- * each with a time of arrival, in order; FIN and RST queue behind them. Acknowledgements carry room
+ * each with a time of arrival, in order; FIN and RST queue behind them;
+ * what takes no time arrives in the call. Acknowledgements carry room
  * in the send buffer and the window, and are only sent where the sender may care. A direction that
  * is cut tries again like TCP: from 200 ms on, doubling, for 924 s. On a Unix socket bytes arrive
  * as they are written. Nothing here frees a socket but the two events, at their end. The world's
@@ -14,7 +15,10 @@
 #define RING_FIRST ((size_t)512)
 #define RING_KEEP  ((size_t)4096)
 
+#define RESET_BYTES (256 * 1024)
+
 static void arrive(rill_sim *sim, sim_event *event);
+static void deliver(sim_socket *receiver, const sim_segment *segment);
 static void acknowledge(rill_sim *sim, sim_event *event);
 
 void
@@ -159,6 +163,23 @@ ack_is_due(const sim_socket *receiver)
     return end > pipe->window_end && pipe->window_end - pipe->sent < capacity / 2;
 }
 
+/* The sender hears of what has arrived and of the room there is. */
+static void
+take_ack(sim_socket *receiver)
+{
+    sim_socket *sender = receiver->other;
+    sim_pipe *pipe = &receiver->in;
+    uint64_t end = pipe->taken + (uint64_t)receiver->recv_buffer / 2;
+
+    pipe->acked = pipe->arrived;
+    if (end > pipe->window_end)
+        pipe->window_end = end;
+    if (!pipe->delivering)
+        rill__sim_pipe_transmit(sender);
+    if (rill__sim_writable(sender))
+        rill__sim_socket_notify(sender);
+}
+
 static void
 want_ack(sim_socket *receiver)
 {
@@ -173,7 +194,10 @@ want_ack(sim_socket *receiver)
     if (rill__sim_fault_of(receiver, RILL_SIM_FAULT_ZERO_WINDOW))
         at += (rill_ns)rill__sim_value(receiver->sim, RILL_SIM_FAULT_ZERO_WINDOW, receiver->number,
             uses, (uint64_t)RILL_MS, (uint64_t)(3 * RILL_S));
-    rill__sim_schedule(receiver->sim, &pipe->ack, at);
+    if (at > receiver->sim->now || rill__sim_cut(receiver->host, receiver->other->host))
+        rill__sim_schedule(receiver->sim, &pipe->ack, at);
+    else
+        take_ack(receiver);
 }
 
 /* Again after 200 ms, 400 ms...; false when it is time to give up. */
@@ -202,7 +226,6 @@ acknowledge(rill_sim *sim, sim_event *event)
     sim_socket *receiver = RILL__CONTAINER(event, sim_socket, in.ack);
     sim_socket *sender = receiver->other;
     sim_pipe *pipe = &receiver->in;
-    uint64_t end = pipe->taken + (uint64_t)receiver->recv_buffer / 2;
 
     if (rill__sim_cut(receiver->host, sender->host)) {
         if (!retry(sim, event, &pipe->ack_since, &pipe->ack_retries))
@@ -210,22 +233,18 @@ acknowledge(rill_sim *sim, sim_event *event)
         return;
     }
     pipe->ack_since = RILL_NEVER;
-    pipe->acked = pipe->arrived;
-    if (end > pipe->window_end)
-        pipe->window_end = end;
-    rill__sim_pipe_transmit(sender);
-    if (rill__sim_writable(sender))
-        rill__sim_socket_notify(sender);
+    take_ack(receiver);
     rill__sim_socket_check(receiver);
 }
 
 /* ---- flight ---- */
 
+/* What takes no time happens in the sender's call, as on a kernel's loopback. */
 static void
 push_segment(sim_socket *receiver, enum sim_flight what, size_t bytes)
 {
     sim_pipe *pipe = &receiver->in;
-    sim_segment *segment;
+    sim_segment segment;
     rill_ns at = rill__sim_arrival(
         receiver->other->host, receiver->host, bytes, receiver->number, pipe->segments_made);
     rill_sim *sim = receiver->sim;
@@ -247,9 +266,16 @@ push_segment(sim_socket *receiver, enum sim_flight what, size_t bytes)
         at = pipe->last_at;
     pipe->last_at = at;
     pipe->segments_made++;
+    segment = (sim_segment){ .end = pipe->sent, .at = at, .what = (uint8_t)what };
+    if (at <= sim->now && pipe->count == 0 && !pipe->delivering &&
+        !rill__sim_cut(receiver->other->host, receiver->host)) {
+        pipe->delivering = true;
+        deliver(receiver, &segment);
+        pipe->delivering = false;
+        return;
+    }
     rill__sim_check(sim, pipe->count < SIM_SEGMENTS + 2);
-    segment = &pipe->segments[(pipe->first + pipe->count++) % (SIM_SEGMENTS + 2)];
-    *segment = (sim_segment){ .end = pipe->sent, .at = at, .what = (uint8_t)what };
+    pipe->segments[(pipe->first + pipe->count++) % (SIM_SEGMENTS + 2)] = segment;
     if (!rill__sim_scheduled(&pipe->arrive))
         rill__sim_schedule(sim, &pipe->arrive, at);
 }
@@ -295,14 +321,18 @@ rill__sim_pipe_transmit(sim_socket *sender)
         transmit_unix(receiver);
         return;
     }
-    while (
-        pipe->count < SIM_SEGMENTS && pipe->sent < pipe->written && pipe->sent < pipe->window_end) {
+    while (!pipe->dead && pipe->count < SIM_SEGMENTS && pipe->sent < pipe->written &&
+           pipe->sent < pipe->window_end) {
         size_t bytes = next_segment(receiver);
+
+        if (pipe->sent == 0 && rill__sim_fault_of(receiver, RILL_SIM_FAULT_RESET))
+            pipe->reset_at = rill__sim_small_value(receiver->sim, RILL_SIM_FAULT_RESET,
+                receiver->number, &receiver->uses[RILL_SIM_FAULT_RESET], RESET_BYTES);
 
         pipe->sent += bytes;
         push_segment(receiver, SIM_FLIGHT_DATA, bytes);
     }
-    if (pipe->fin_written && !pipe->fin_sent && pipe->sent == pipe->written &&
+    if (!pipe->dead && pipe->fin_written && !pipe->fin_sent && pipe->sent == pipe->written &&
         pipe->count <= SIM_SEGMENTS) {
         pipe->fin_sent = true;
         push_segment(receiver, SIM_FLIGHT_FIN, 0);
@@ -370,7 +400,9 @@ arrive(rill_sim *sim, sim_event *event)
     pipe->retry_since = RILL_NEVER;
     pipe->first = (uint8_t)((pipe->first + 1) % (SIM_SEGMENTS + 2));
     pipe->count--;
+    pipe->delivering = true;
     deliver(receiver, &segment);
+    pipe->delivering = false;
     if (pipe->count > 0)
         rill__sim_schedule(sim, event, pipe->segments[pipe->first].at);
     rill__sim_pipe_transmit(sender); /* There is room in flight. */

@@ -1,6 +1,9 @@
 /*
- * The simulated kernel's synchronous services. Descriptors are the world's own, but for files: a
- * sendfile reads a real one, which is as repeatable as the file is. The loop's thread only.
+ * The simulated kernel's synchronous services: names, options, Unix paths, files, entropy.
+ *
+ * Descriptors are the world's own, but for files: a sendfile reads a real one, which is as
+ * repeatable as the file is. What a call answers is what Linux answers, where tests compare them
+ * (tests/core/test_driver_names.c). The loop's thread only.
  */
 #include <sys/stat.h>
 #include <unistd.h>

@@ -9,10 +9,8 @@
  */
 #include "core/driver/sim/internal.h"
 
-#define SYN_TRIES      7 /* 127 s in all. */
-#define SYN_FIRST      RILL_S
-#define NEIGHBOUR_LOST (3 * RILL_S)
-#define RESET_BYTES    (256 * 1024)
+#define SYN_TRIES 7 /* 127 s in all. */
+#define SYN_FIRST RILL_S
 
 static void
 step_at(sim_socket *socket, enum sim_step kind, rill_ns at)
@@ -43,9 +41,8 @@ send_syn(sim_socket *socket)
 
     socket->tries++;
     rill__sim_trace_socket(socket, SIM_SYN, to != NULL ? to->number : UINT64_MAX);
-    if (to == NULL)
-        step_at(socket, SIM_STEP_UNREACHABLE, socket->sim->now + NEIGHBOUR_LOST);
-    else if (rill__sim_cut(socket->host, to) || rill__sim_fault_of(socket, RILL_SIM_FAULT_SYN_LOSS))
+    if (to == NULL || rill__sim_cut(socket->host, to) ||
+        rill__sim_fault_of(socket, RILL_SIM_FAULT_SYN_LOSS))
         drop_syn(socket);
     else
         step_at(socket, SIM_STEP_SYN,
@@ -129,14 +126,6 @@ syn_arrived(sim_socket *client)
 }
 
 static void
-draw_reset(sim_socket *socket)
-{
-    if (rill__sim_fault_of(socket, RILL_SIM_FAULT_RESET))
-        socket->in.reset_at = rill__sim_small_value(socket->sim, RILL_SIM_FAULT_RESET,
-            socket->number, &socket->uses[RILL_SIM_FAULT_RESET], RESET_BYTES);
-}
-
-static void
 answer_arrived(sim_socket *client)
 {
     sim_socket *child = client->other;
@@ -144,8 +133,6 @@ answer_arrived(sim_socket *client)
     client->state = SIM_CONNECTED;
     client->tries = 0;
     rill__sim_trace_socket(client, SIM_MADE, child->number);
-    draw_reset(client);
-    draw_reset(child);
     step_to(client, child, child, SIM_STEP_ANSWER);
     rill__sim_socket_notify(client);
     if (rill__sim_fault_of(client, RILL_SIM_FAULT_CONNECT_RESET))
@@ -184,9 +171,6 @@ rill__sim_tcp_step(rill_sim *sim, sim_event *event)
         break;
     case SIM_STEP_REFUSED:
         rill__sim_socket_fail(socket, ECONNREFUSED);
-        break;
-    case SIM_STEP_UNREACHABLE:
-        rill__sim_socket_fail(socket, EHOSTUNREACH);
         break;
     case SIM_STEP_RETRY:
         if (socket->tries >= SYN_TRIES)

@@ -14,6 +14,7 @@
 #define BUFFER_BYTES_MAX (4 * 1024 * 1024)
 #define DESCRIPTORS      65536
 #define TURNS_MAX        UINT64_C(10000000)
+#define START            (1000 * RILL_S) /* Of the clock: times before it are times, too. */
 
 /* ---- memory ---- */
 
@@ -214,7 +215,7 @@ configure(rill_sim *sim, const rill_sim_options *options)
     sim->send_buffer *= 2;
     sim->descriptors_max = options->descriptors_max;
     sim->turns_max = options->turns_max;
-    sim->now = sim->start = RILL_S;
+    sim->now = sim->start = START;
     rill__list_init(&sim->sockets);
     rill__list_init(&sim->drivers);
     rill__list_init(&sim->peers);
@@ -243,7 +244,6 @@ int
 rill_sim_new(const rill_sim_options *options, rill_sim **ret_sim)
 {
     rill_sim_options opts = RILL_SIM_OPTIONS();
-    sim_host *host;
     rill_sim *sim;
     int rc = 0;
 
@@ -261,7 +261,9 @@ rill_sim_new(const rill_sim_options *options, rill_sim **ret_sim)
     configure(sim, &opts);
     rc = rill__sim_choices_init(sim, &opts);
     if (rc == 0)
-        rc = rill__sim_host_new(sim, "local", &host);
+        rc = rill_sim_host(sim, "local", "10.255.255.254");
+    if (rc == 0)
+        rc = rill_sim_host(sim, "local", "fdff::1");
     if (rc < 0) {
         destroy(sim);
         return rc;
