@@ -6,14 +6,14 @@
  *
  * 1. wait() runs no code of the floors above: it appends records (rill__op) to the loop's ready
  *    list. The loop dispatches a record by calling op->fn, and its owner then *takes* the result:
- *    bytes with recv_take or recv_into, a descriptor with accept_take, the outcome of a connect, send
- *    or sendfile with finish. Bytes move at the take, so one hot buffer serves all connections, and a
- *    pause made earlier in the same turn holds.
+ *    bytes with recv_take or recv_into, a descriptor with accept_take, the outcome of a connect,
+ *    send or sendfile with finish. Bytes move at the take, so one hot buffer serves all connections,
+ *    and a pause made earlier in the same turn holds.
  * 2. Inbound (bytes, connections, readiness) is a subscription: subscribe once, then any number of
  *    recv records until close. Level-triggered in effect: as long as something is there and the
- *    subscription is not paused, another record follows. Spurious records are allowed; the take then
- *    says -EAGAIN. pause and resume are cheap, idempotent and absolute: no take while paused. What a
- *    completion driver already holds waits in the driver, for the resume or for close.
+ *    subscription is not paused, another record follows. Spurious records are allowed; the take
+ *    then says -EAGAIN. pause and resume are cheap, idempotent and absolute: no take while paused.
+ *    What a completion driver already holds waits in the driver, for the resume or for close.
  * 3. Outbound (connect_start, send_start, sendfile_start) is one operation at a time per io. Every
  *    start that returned 0 gets exactly one FINAL: the first finish() that is not -EAGAIN. Memory
  *    given to the start stays untouched by the owner until then. send_now never waits and leaves
