@@ -109,11 +109,12 @@ rill__slab_release(rill__slab *slab, void *object)
     slab->live--;
 }
 
-/* Memory for objects of 64 to 1,024 bytes that are dangerous to use after their end: a page stays
+/* Memory for objects of up to 1,024 bytes that are dangerous to use after their end: a page stays
  * with the loop until it is freed, so that what is written at their beginning can always be read
  * (pool.c). Zeroed. */
 #define RILL__POOL_MAX     1024
-#define RILL__POOL_CLASSES (RILL__POOL_MAX / 64)
+#define RILL__POOL_STEP    16
+#define RILL__POOL_CLASSES (RILL__POOL_MAX / RILL__POOL_STEP)
 
 typedef struct rill__pool {
     struct rill__pool_free *free[RILL__POOL_CLASSES];

@@ -686,11 +686,13 @@ rill__stream_open(rill_transport *t)
         fail_kernel(s, rc);
 }
 
+/* Nothing is subscribed yet, so the receive record is free to carry this; a close takes it back. */
 static void
-open_run(rill__ready *ready)
+on_open(rill__op *op)
 {
-    stream *s = RILL__CONTAINER(ready, stream, opening);
+    stream *s = RILL__CONTAINER(op, stream, io.recv);
 
+    op->fn = on_recv;
     rill__stream_open(rill__base(s));
 }
 
@@ -699,6 +701,6 @@ rill__stream_open_soon(rill_transport *t)
 {
     stream *s = rill__impl(t);
 
-    s->opening.run = open_run;
-    rill__loop_push(t->loop, &s->opening);
+    s->io.recv.fn = on_open;
+    rill__loop_push_op(t->loop, &s->io.recv);
 }

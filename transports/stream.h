@@ -34,7 +34,6 @@ typedef struct stream {
     size_t parts_count;
     rill__deadlines *deadlines; /* NULL: none is running and none is set. */
     rill_ns close_timeout;
-    rill__ready opening;        /* connection_made in the next turn. */
     struct rill__stream_file *file; /* A native sendfile that waits or runs. */
     int code; /* DYING, CLOSING: why. */
     const char *sentence;
