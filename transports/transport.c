@@ -303,7 +303,8 @@ refuse_write(rill_transport *t)
 
     if ((t->refuse & RILL__REFUSE_CLOSED) == 0)
         code = (t->refuse & RILL__REFUSE_EOF) != 0 ? RILL_EEOFSENT : RILL_EBUSY;
-    if (code == RILL_ECLOSED && t->refused_writes < REFUSED_WRITES_WARN &&
+    /* Only after close or abort: the loss of a peer that has just gone is not told yet. */
+    if (code == RILL_ECLOSED && t->closing && t->refused_writes < REFUSED_WRITES_WARN &&
         ++t->refused_writes == REFUSED_WRITES_WARN)
         rill__report(t->loop, RILL_ERROR_MISUSE, code, t->object.site, t, NULL,
             "a closed transport is written to again and again: look at what write returns");
