@@ -7,7 +7,7 @@
  * events; it asserts the grammar of <rill/protocol.h> and aborts with a message where it is broken.
  *
  * A filter is a Protocol to the transport below and a Transport to the protocol above. See
- * examples/filter.c, and run rill_conformance on what you make.
+ * examples/filter, and run rill_conformance (<rill/conformance.h>) on what you make.
  */
 #ifndef RILL_TRANSPORT_OPS_H
 #define RILL_TRANSPORT_OPS_H
