@@ -7,8 +7,8 @@
  * 1. wait() runs no code of the floors above: it appends records (rill__op) to the loop's ready
  *    list. The loop dispatches a record by calling op->fn, and its owner then *takes* the result:
  *    bytes with recv_take or recv_into, a descriptor with accept_take, the outcome of a connect,
- *    send or sendfile with finish. Bytes move at the take, so one hot buffer serves all connections,
- *    and a pause made earlier in the same turn holds.
+ *    send or sendfile with finish. Bytes move at the take, so one hot buffer serves all
+ *    connections, and a pause made earlier in the same turn holds.
  * 2. Inbound (bytes, connections, readiness) is a subscription: subscribe once, then any number of
  *    recv records until close. Level-triggered in effect: as long as something is there and the
  *    subscription is not paused, another record follows. Spurious records are allowed; the take

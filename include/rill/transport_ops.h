@@ -8,7 +8,7 @@
  * broken.
  *
  * A filter is a Protocol to the transport below and a Transport to the protocol above. See
- * examples/filter.c, and run rill_conformance on what you make.
+ * examples/filter, and run rill_conformance on what you make.
  *
  * Not part of <rill/rill.h>: include it where it is needed.
  */
