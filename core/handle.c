@@ -209,7 +209,7 @@ rill_call_at_site(rill_loop *loop, rill_ns when, rill_callback fn, void *arg, co
     return arm(loop, when, 0, fn, arg, site, ret_id);
 }
 
-/* now + delay without overflow; a past before the clock's start is 0. */
+/* now + delay without overflow; a past before the clock's start keeps its order. */
 static rill_ns
 time_after(rill_loop *loop, rill_ns delay)
 {
@@ -217,7 +217,7 @@ time_after(rill_loop *loop, rill_ns delay)
 
     if (delay > 0 && now > INT64_MAX - delay)
         return INT64_MAX;
-    return now + delay < 0 ? 0 : now + delay;
+    return now + delay;
 }
 
 int

@@ -73,7 +73,6 @@ typedef struct rill__slab {
 void rill__slab_init(rill__slab *slab, uint8_t kind, uint32_t object_size, uint32_t cold_size);
 void rill__slab_done(rill_loop *loop, rill__slab *slab);
 int rill__slab_grow(rill_loop *loop, rill__slab *slab); /* 0, -ENOMEM or RILL_ELIMIT. */
-void rill__slab_release(rill__slab *slab, void *object);
 void *rill__slab_find(const rill_loop *loop, const rill__slab *slab, rill_id id);
 void *rill__slab_cold(const rill__slab *slab, const void *object);
 void *rill__slab_at(const rill__slab *slab, uint32_t index);
@@ -95,6 +94,19 @@ rill__slab_take(rill__slab *slab)
     slab->live++;
     object->slot.live = 1;
     return object;
+}
+
+static inline void
+rill__slab_release(rill__slab *slab, void *object)
+{
+    struct rill__slab_free *freed = object;
+
+    rill__check(freed->slot.live);
+    freed->slot.live = 0;
+    freed->slot.generation = (freed->slot.generation + 1) & RILL__GENERATION_MASK;
+    freed->next = slab->free;
+    slab->free = freed;
+    slab->live--;
 }
 
 /* Memory for objects of 64 to 1,024 bytes that are dangerous to use after their end: a page stays

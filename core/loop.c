@@ -202,7 +202,6 @@ begin(rill_loop *loop)
         return RILL_EBUSY;
     loop->running = true;
     rill__running = loop;
-    loop->sys->run_begin(loop->driver);
     return 0;
 }
 
@@ -211,7 +210,6 @@ end(rill_loop *loop)
 {
     /* Who waits on the backend's descriptor himself is woken by posts too. */
     (void)rill__inbox_may_sleep(loop->inbox);
-    loop->sys->run_end(loop->driver);
     rill__running = NULL;
     loop->running = false;
 }
@@ -223,11 +221,13 @@ rill_loop_run_until(rill_loop *loop, rill_ns deadline)
 
     if (rc < 0)
         return rill__fail(loop, rc, RILL_LAYER_LOOP, "rill_loop_run: %s", rill_strerror(rc));
+    loop->sys->run_begin(loop->driver);
     do {
         rc = turn(loop, true, deadline, 0);
         if (rc >= 0 && !loop->stop && deadline != RILL_NEVER && rill__loop_now(loop) >= deadline)
             rc = RILL_ETIMEDOUT;
     } while (rc >= 0 && !loop->stop);
+    loop->sys->run_end(loop->driver);
     loop->stop = false;
     end(loop);
     return rc < 0 ? rc : 0;

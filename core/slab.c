@@ -94,19 +94,6 @@ rill__slab_grow(rill_loop *loop, rill__slab *slab)
     return 0;
 }
 
-void
-rill__slab_release(rill__slab *slab, void *object)
-{
-    struct rill__slab_free *freed = object;
-
-    rill__check(freed->slot.live);
-    freed->slot.live = 0;
-    freed->slot.generation = (freed->slot.generation + 1) & RILL__GENERATION_MASK;
-    freed->next = slab->free;
-    slab->free = freed;
-    slab->live--;
-}
-
 void *
 rill__slab_at(const rill__slab *slab, uint32_t index)
 {

@@ -17,7 +17,7 @@
 #define LEVEL_MASK      ((uint64_t)RILL__WHEEL_SLOTS - 1)
 #define SEQUENCE_MASK   ((UINT64_C(1) << 54) - 1)
 #define SLOT_SCAN_MAX   32
-#define TICK(deadline)  ((uint64_t)(deadline) >> RILL__WHEEL_TICK_BITS)
+#define TICK(deadline)  ((uint64_t)((deadline) > 0 ? (deadline) : 0) >> RILL__WHEEL_TICK_BITS)
 #define SHIFT(level)    ((unsigned)(level)*RILL__WHEEL_LEVEL_BITS)
 
 static bool
@@ -176,27 +176,30 @@ place(rill__timers *timers, rill__timer *timer)
         wheel_insert(timers, timer);
 }
 
-static void
+/* Go on to the next occupied slot, or to `target` if that comes first; false at the target. */
+static bool
 wheel_advance(rill__timers *timers, uint64_t target)
 {
     unsigned level;
     unsigned index;
-    uint64_t start;
+    uint64_t start = wheel_next_slot(timers, &level, &index);
+    rill__timer *timer;
 
-    while ((start = wheel_next_slot(timers, &level, &index)) <= target) {
-        rill__timer *timer = timers->slots[level][index];
-
-        timers->slots[level][index] = NULL;
-        timers->occupied[level] &= ~(UINT64_C(1) << index);
-        timers->tick = start;
-        while (timer != NULL) {
-            rill__timer *next = timer->next;
-
-            place(timers, timer);
-            timer = next;
-        }
+    if (start > target) {
+        timers->tick = target;
+        return false;
     }
-    timers->tick = target;
+    timer = timers->slots[level][index];
+    timers->slots[level][index] = NULL;
+    timers->occupied[level] &= ~(UINT64_C(1) << index);
+    timers->tick = start;
+    while (timer != NULL) {
+        rill__timer *next = timer->next;
+
+        place(timers, timer);
+        timer = next;
+    }
+    return true;
 }
 
 /* ---- what the loop uses ---- */
@@ -310,14 +313,12 @@ own_timer_run(rill__ready *ready)
         own->fn(own);
 }
 
-void
-rill__timers_expire(rill_loop *loop, rill_ns now)
+static void
+pop_due(rill_loop *loop, rill_ns now)
 {
     rill__timers *timers = &loop->timers;
     rill__timer *timer;
 
-    if (TICK(now) > timers->tick)
-        wheel_advance(timers, TICK(now));
     while ((timer = timers->heap) != NULL && timer->deadline <= now) {
         timers->heap = heap_merge_siblings(timer->child);
         timers->count--;
@@ -325,6 +326,17 @@ rill__timers_expire(rill_loop *loop, rill_ns now)
         timer->ready.run = timer->user ? rill__user_timer_run : own_timer_run;
         rill__loop_push(loop, &timer->ready);
     }
+}
+
+/* Slot by slot: after a long sleep the heap still holds one tick's timers at a time. */
+void
+rill__timers_expire(rill_loop *loop, rill_ns now)
+{
+    pop_due(loop, now);
+    if (TICK(now) <= loop->timers.tick)
+        return;
+    while (wheel_advance(&loop->timers, TICK(now)))
+        pop_due(loop, now);
 }
 
 void

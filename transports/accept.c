@@ -89,7 +89,7 @@ welcome(listener *l, int fd, const rill_addr *peer)
     rc = rill__config_apply(&server->config, server->loop, fd, family, true);
     if (rc == 0)
         rc = rill__stream_new(server->loop, fd, family, peer, &server->config, server->protocol,
-            server->arg, server->object.site, &t);
+            server->arg, server->object.site, false, &t);
     if (rc == 0) {
         rill__server_attach(server, t);
         return t;

@@ -38,6 +38,12 @@ expect_abort(rill__battery *b, rill__side *side, int code)
     rill__battery_settle(b);
 }
 
+static bool
+a_lost(rill__battery *b)
+{
+    return b->a.lost;
+}
+
 static void
 close_idle(rill__battery *b)
 {
@@ -318,13 +324,20 @@ abort_twice(rill__battery *b)
     expect_abort(b, &b->b, RILL_EABORTED);
 }
 
+/* Reset before the other side has noticed the connection: it may never have been made there. */
 static void
 abort_in_made(rill__battery *b)
 {
     b->a.on_made = rill__side_abort;
-    if (rill__battery_start(b, NULL, &rill__side_plain, &rill__side_plain) &&
-        rill__battery_wait(b, rill__both_made, "connection_made of both sides"))
-        expect_abort(b, &b->a, RILL_EABORTED);
+    if (!rill__battery_start(b, NULL, &rill__side_plain, &rill__side_plain))
+        return;
+    if (!rill__battery_wait(b, a_lost, "connection_lost after abort in connection_made"))
+        return;
+    RILL__EXPECT(b, b->a.code == RILL_EABORTED, "a ended with %s", rill_errname(b->a.code));
+    rill__battery_settle(b);
+    if (!rill__battery_wait(b, rill__both_lost, "connection_lost of the other side"))
+        return;
+    RILL__EXPECT(b, !b->b.made || b->b.code < 0, "b ended without an error");
 }
 
 static void
@@ -357,12 +370,6 @@ abort_in_pause(rill__battery *b)
     RILL__EXPECT(b, !b->a.lost, "lost inside write");
     rill__side_resume(&b->b);
     expect_abort(b, &b->a, RILL_EABORTED);
-}
-
-static bool
-a_lost(rill__battery *b)
-{
-    return b->a.lost;
 }
 
 static void
@@ -477,12 +484,6 @@ fail_with_the_code_alone(rill__battery *b)
     RILL__EXPECT(b, b->a.layer == RILL_LAYER_PROTOCOL, "the layer is %d", (int)b->a.layer);
 }
 
-static bool
-a_lost_b_open(rill__battery *b)
-{
-    return b->a.lost;
-}
-
 /* The peer has gone for good: writing on must end, and with an error. */
 static void
 write_to_a_closed_peer(rill__battery *b)
@@ -498,7 +499,7 @@ write_to_a_closed_peer(rill__battery *b)
             (void)rill__side_send(&b->a, 1000);
         rill__battery_settle(b);
     }
-    if (!rill__battery_wait(b, a_lost_b_open, "the loss after writing to a closed peer"))
+    if (!rill__battery_wait(b, a_lost, "the loss after writing to a closed peer"))
         return;
     RILL__EXPECT(b, b->a.code < 0, "a ended without an error");
 }

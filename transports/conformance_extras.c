@@ -15,8 +15,7 @@ a_lost(rill__battery *b)
     return b->a.lost;
 }
 
-/* write_ref: counts[0] is how often the bytes were given back. A kind of the user's may leave it to
- * the base, which copies and gives back at once: so "too early" shows by the bytes, not by the time. */
+/* write_ref: counts[0] is how often the bytes were given back. */
 
 static void
 released(void *arg)
@@ -79,7 +78,7 @@ ref_between_writes(rill__battery *b)
         return;
     RILL__EXPECT(b, lend(b, 5000) >= 0, "write_ref failed");
     RILL__EXPECT(b, b->counts[0] == 0, "released inside the call");
-    /* The block is lent: these bytes come from elsewhere. */
+    /* The block is lent, or copied and given back: these bytes come from elsewhere. */
     for (int i = 0; i < 100; i++) {
         uint8_t few[10];
 
@@ -87,7 +86,6 @@ ref_between_writes(rill__battery *b)
         b->a.sent += sizeof(few);
         RILL__EXPECT(b, rill_transport_write(b->a.t, few, sizeof(few)) >= 0, "write failed");
     }
-    rill__battery_settle(b); /* A kind without write_ref has copied, and given the block back. */
     rill__side_resume(&b->b);
     if (!rill__battery_wait(b, given_back, "lent bytes between others"))
         return;
@@ -105,7 +103,7 @@ lend_to_full_queue(rill__battery *b, const rill_transport_options *options)
         return false;
     if (lend(b, 30000) < 0)
         rill__battery_fail(b, "write_ref failed");
-    rill__battery_settle(b);
+    rill__battery_settle(b); /* A kind that copies gives them back here. */
     return !b->failed;
 }
 

@@ -163,7 +163,7 @@ connected(attempt *a)
     a->fd = loop->ops->detach(loop->driver, &a->io);
     a->attached = false;
     rc = rill__stream_new(loop, a->fd, rill_addr_family(peer), peer, &a->config, a->protocol,
-        a->arg, a->object.site, &t);
+        a->arg, a->object.site, false, &t);
     if (rc < 0) {
         address_failed(a, rc);
         return;
@@ -218,7 +218,7 @@ bind_local(attempt *a, rill_family family)
     if (a->local.len == 0)
         return 0;
     if (rill_addr_family(&a->local) != family)
-        return -EAFNOSUPPORT;
+        return -EAFNOSUPPORT; /* asyncio: no matching local address. */
     rc = a->loop->sys->bind(a->loop->driver, a->fd, &a->local);
     if (rc < 0 && a->text_len < sizeof(a->text)) {
         int len = snprintf(a->text + a->text_len, sizeof(a->text) - a->text_len,
@@ -471,7 +471,7 @@ rill_connect_accepted_socket_site(rill_loop *loop, int fd, const rill_transport_
         (rc = loop->sys->adopt(loop->driver, fd)) < 0)
         return rill__fail(loop, rc, RILL_LAYER_SYSTEM, "descriptor %d: %s", fd, rill_strerror(rc));
     rc = rill__stream_new(
-        loop, fd, rill_addr_family(&local), NULL, &config, protocol, arg, site, &t);
+        loop, fd, rill_addr_family(&local), NULL, &config, protocol, arg, site, true, &t);
     if (rc < 0)
         return rill__fail(loop, rc, RILL_LAYER_SYSTEM, "descriptor %d: %s", fd, rill_strerror(rc));
     rill__stream_open_soon(t);

@@ -46,9 +46,32 @@ rill_transport_tcp_info(const rill_transport *t, rill_tcp_info *ret_info)
     PASS_ON(t, "rill_transport_tcp_info", tcp_info, ret_info);
 }
 
+static bool
+is_option_value(rill_option option, int value)
+{
+    switch (option) {
+    case RILL_OPTION_NODELAY:
+    case RILL_OPTION_KEEPALIVE:
+        return value == 0 || value == 1;
+    case RILL_OPTION_LINGER:
+        return value >= -1;
+    case RILL_OPTION_KEEPALIVE_IDLE:
+    case RILL_OPTION_KEEPALIVE_INTERVAL:
+    case RILL_OPTION_KEEPALIVE_COUNT:
+    case RILL_OPTION_SEND_BUFFER:
+    case RILL_OPTION_RECV_BUFFER:
+        return value > 0;
+    }
+    return false;
+}
+
 int
 rill_transport_set_option(rill_transport *t, rill_option option, int value)
 {
+    rill__check_live(t, "rill_transport_set_option");
+    if (!is_option_value(option, value))
+        return rill__fail(t->loop, RILL_EINVAL, RILL_LAYER_TRANSPORT,
+            "set_option: %d is no value of option %d", value, (int)option);
     PASS_ON(t, "rill_transport_set_option", set_option, option, value);
 }
 
@@ -106,8 +129,8 @@ rill_transport_describe(const rill_transport *t, char *buf, size_t size)
         rill_addr_format(&addr, local, sizeof(local));
     if (rill_transport_peername(t, &addr) == 0)
         rill_addr_format(&addr, peer, sizeof(peer));
-    snprintf(buf, size, "<%s %s -> %s %s read=%s write=%s queued=%zu>", t->ops->name, local, peer,
-        state_name(t), rill_transport_is_reading(t) ? "on" : "off",
+    snprintf(buf, size, "<%s %s -> %s %s %s write=%s queued=%zu>", t->ops->name, local, peer,
+        state_name(t), rill_transport_is_reading(t) ? "reading" : "silent",
         t->writing_paused ? "paused" : t->queued_bytes != 0 ? "busy" : "idle",
         rill_transport_write_buffer_size(t));
     return buf;

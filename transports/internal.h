@@ -64,7 +64,7 @@ struct rill_transport {
     int close_code; /* What a loss with code 0 becomes: RILL_EOF after the peer's end. */
     int abort_code;       /* With which the kind was told to abort, */
     uint8_t abort_layer;  /* and who says so: kinds pass on the code and the sentence alone. */
-    uint32_t pool_size;
+    uint32_t bytes; /* Of this piece of memory. */
     union {
         void *arg;        /* Until connection_made. */
         rill__ready reap; /* After connection_lost. */
@@ -219,10 +219,10 @@ size_t rill__queue_bytes(const rill__queue *queue);
 /* ---- the stream kind: TCP and Unix (stream.c) ---- */
 
 /* Make a stream transport over a connected descriptor, which is owned on success. `peer` may be NULL:
- * it is asked for then. Follow with rill__stream_open or rill_transport_discard. */
+ * it is asked for then. `inherited`: the descriptor came from the user. Follow with rill__stream_open or rill_transport_discard. */
 int rill__stream_new(rill_loop *loop, int fd, rill_family family, const rill_addr *peer,
     const rill__config *config, const rill_protocol *protocol, void *arg, const char *site,
-    rill_transport **ret_transport);
+    bool inherited, rill_transport **ret_transport);
 
 /* Deliver connection_made and begin to read: from a callback of the loop. */
 void rill__stream_open(rill_transport *t);

@@ -51,16 +51,17 @@ end_soon(side *s, int code, rill_layer layer, const char *sentence)
     pump_soon(s);
 }
 
-/* Drop what this side has not delivered; the writer is rid of it. */
+/* Drop what this side has not delivered; the writer is rid of it, as of bytes that
+ * were taken or of such that never left. */
 static void
-drop_inbound(side *s)
+drop_inbound(side *s, bool taken)
 {
     size_t bytes = s->inbound_bytes;
 
     s->inbound_bytes = 0;
     (void)rill__queue_clear(rill__base(s)->loop, &s->inbound);
     if (s->peer != NULL && bytes != 0)
-        rill_transport_account(rill__base(s->peer), -(int64_t)bytes, bytes);
+        rill_transport_account(rill__base(s->peer), -(int64_t)bytes, taken ? bytes : 0);
 }
 
 /* Leave the other side: it sees EOF, or a reset. */
@@ -71,7 +72,7 @@ leave(side *s, bool reset)
 
     if (peer == NULL)
         return;
-    drop_inbound(s);
+    drop_inbound(s, true);
     peer->peer = NULL;
     s->peer = NULL;
     if (reset)
@@ -137,13 +138,18 @@ pump_run(rill__ready *ready)
         return;
     }
     if (s->ending) {
+        t->aborting = true; /* The marks are of no interest any more. */
+        if (s->peer != NULL)
+            drop_inbound(s->peer, false); /* Nothing after a close; the queue of an abort. */
         leave(s, s->code != 0 && s->code != -ECONNRESET);
         rill__timer_disarm(t->loop, &s->timer);
         rill_transport_lost(t, s->code, (rill_layer)s->layer, s->sentence);
         return;
     }
     if (s->closing)
-        drop_inbound(s);
+        drop_inbound(s, true);
+    if (s->peer != NULL && rill__base(s->peer)->aborting)
+        return; /* Its queue is about to be dropped: the reset follows. */
     deliver(s);
     after_delivery(s);
 }
@@ -242,12 +248,10 @@ static void
 pair_abort(rill_transport *t, void *impl, int code, const char *sentence)
 {
     side *s = impl;
-    bool ours = code <= RILL_EUSER || sentence != NULL;
-
     (void)t;
     s->closing = true;
     s->ending = false; /* An abort overrules a close that has just been flushed. */
-    end_soon(s, code, ours ? RILL_LAYER_PROTOCOL : RILL_LAYER_TRANSPORT, sentence);
+    end_soon(s, code, RILL_LAYER_TRANSPORT, sentence);
 }
 
 static void

@@ -29,6 +29,7 @@ struct rill__sendfile {
     bool finished; /* On the ready list to run `done`. */
     bool queued;   /* On the ready list for a step. */
     bool close_waits;
+    bool canceled;
     bool fallback; /* Allowed. */
     unsigned char *block;
 };
@@ -182,14 +183,15 @@ job_cancel(void *object)
 {
     rill__sendfile *job = object;
     rill_transport *t = job->t;
-    bool pending = job->done != NULL;
 
-    job->done = NULL;
-    if (job->native && !job->finished)
+    if (job->finished || job->canceled)
+        return false;
+    job->canceled = true;
+    if (job->native)
         t->ops->sendfile_cancel(t, rill__impl(t));
     else
         finish_soon(job, RILL_ECANCELED);
-    return pending;
+    return true;
 }
 
 static void

@@ -265,7 +265,10 @@ rill_server_get_stats(const rill_server *server, rill_server_stats *ret_stats)
 static void
 server_end(rill__object *object)
 {
-    close_server(RILL__CONTAINER(object, rill_server, object), false);
+    rill_server *server = RILL__CONTAINER(object, rill_server, object);
+
+    server->drain_aborted = server->stats.live; /* The loop aborts them next. */
+    close_server(server, false);
 }
 
 static void

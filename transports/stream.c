@@ -641,7 +641,7 @@ static const rill_transport_ops unix_ops = STREAM_OPS("unix");
 int
 rill__stream_new(rill_loop *loop, int fd, rill_family family, const rill_addr *peer,
     const rill__config *config, const rill_protocol *protocol, void *arg, const char *site,
-    rill_transport **ret_transport)
+    bool inherited, rill_transport **ret_transport)
 {
     rill_transport *t;
     stream *s;
@@ -654,6 +654,7 @@ rill__stream_new(rill_loop *loop, int fd, rill_family family, const rill_addr *p
     s->io.recv.fn = on_recv;
     s->io.send.fn = on_send;
     s->io.close.fn = on_close;
+    s->io.inherited = inherited;
     s->close_timeout = config->options.close_timeout;
     rc = rill__deadlines_init(s, &config->options);
     if (rc == 0)

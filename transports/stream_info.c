@@ -57,8 +57,9 @@ int
 rill__stream_fd(const rill_transport *t, const void *impl)
 {
     const stream *s = impl;
+    int fd = t->loop->sys->public_fd(t->loop->driver, s->io.fd);
 
-    return is_gone(s) ? RILL_ECLOSED : t->loop->sys->public_fd(t->loop->driver, s->io.fd);
+    return is_gone(s) && fd != RILL_ENOTSUP ? RILL_ECLOSED : fd;
 }
 
 int

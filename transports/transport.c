@@ -12,6 +12,7 @@
 #include "transports/internal.h"
 
 #define REFUSED_WRITES_WARN 5
+#define IMPL_MAX            ((size_t)1024 * 1024)
 
 typedef struct transport_slot {
     rill__slot slot;
@@ -91,6 +92,25 @@ aligned(size_t bytes)
     return (bytes + 15) / 16 * 16;
 }
 
+/* Small ones come from the pool, where a dangling pointer finds the mark of death; large ones are on
+ * their own. */
+static rill_transport *
+memory_take(rill_loop *loop, size_t bytes)
+{
+    if (bytes <= RILL__POOL_MAX)
+        return rill__pool_take(loop, bytes);
+    return rill__alloc_zeroed(loop, bytes, RILL_TAG_TRANSPORT);
+}
+
+static void
+memory_release(rill_loop *loop, rill_transport *t)
+{
+    if (t->bytes <= RILL__POOL_MAX)
+        rill__pool_release(loop, t, t->bytes, offsetof(rill_transport, ops));
+    else
+        rill__free(loop, t, t->bytes, RILL_TAG_TRANSPORT);
+}
+
 /* The base, impl and, where it fits, the protocol's state in one piece. */
 static int
 allocate(rill_loop *loop, const rill_transport_ops *ops, const rill_protocol *protocol, void *arg,
@@ -102,23 +122,22 @@ allocate(rill_loop *loop, const rill_transport_ops *ops, const rill_protocol *pr
     struct rill__state *state = NULL;
     rill_transport *t;
 
-    if (own > RILL__POOL_MAX || protocol->state_size > PTRDIFF_MAX / 2)
+    if (ops->impl_size > IMPL_MAX || protocol->state_size > PTRDIFF_MAX / 2)
         return rill__fail(loop, RILL_EINVAL, RILL_LAYER_TRANSPORT,
-            "impl_size is %zu: keep more than %zu bytes behind a pointer", ops->impl_size,
-            RILL__POOL_MAX - RILL__BASE_BYTES);
-    t = rill__pool_take(loop, inside ? bytes : own);
+            "impl_size %zu or state_size %zu is too large", ops->impl_size, protocol->state_size);
+    t = memory_take(loop, inside ? bytes : own);
     if (t == NULL)
         return -ENOMEM;
-    if (!inside) {
+    t->bytes = (uint32_t)(inside ? bytes : own);
+    if (!inside && protocol->state_size != 0) {
         state = state_new(loop, protocol->state_size);
         if (state == NULL) {
-            rill__pool_release(loop, t, own, 0);
+            memory_release(loop, t);
             return -ENOMEM;
         }
     }
     t->loop = loop;
     t->ops = ops;
-    t->pool_size = (uint32_t)(inside ? bytes : own);
     t->state = state;
     t->self = state != NULL ? state->data : (unsigned char *)t + own;
     if (protocol->state_size == 0)
@@ -179,7 +198,7 @@ rill__transport_new(rill_loop *loop, const rill_transport_ops *ops, const rill__
     if (rc < 0) {
         if (t->state != NULL)
             state_free(t->state);
-        rill__pool_release(loop, t, t->pool_size, 0);
+        memory_release(loop, t);
         return rc;
     }
     t->magic = RILL__LIVE;
@@ -248,7 +267,7 @@ release(rill_transport *t)
         state_free(t->state);
     rill__free(loop, t->extra, sizeof(*t->extra), RILL_TAG_TRANSPORT);
     t->magic = RILL__DEAD;
-    rill__pool_release(loop, t, t->pool_size, offsetof(rill_transport, ops));
+    memory_release(loop, t);
 }
 
 static void

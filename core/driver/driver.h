@@ -83,6 +83,7 @@ typedef struct rill__io {
     uint8_t kind;      /* rill__io_kind */
     uint8_t armed;     /* epoll: what is registered. */
     bool closing;      /* close was called. */
+    bool inherited;    /* Set before attach: the descriptor was the user's, look who else has it. */
     void *driver_data; /* The driver's own. */
     union {            /* The outbound operation's arguments, kept here by the drivers. */
         struct {

@@ -189,8 +189,9 @@ RILL_API int rill_timer_when(const rill_loop *loop, rill_id id, rill_ns *ret_whe
 
 /*
  * Cancel whatever `id` names: a callback, a timer, a connect attempt, a drain, a sendfile. After
- * true the callback never runs. False: it has run, is running, was canceled, or never existed here.
- * Runs no callback. asyncio: Handle.cancel.
+ * true the callback never runs; a sendfile's alone still does, with RILL_ECANCELED, since its file is
+ * in use until then. False: it has run, is running, was canceled, or never existed here. Runs no
+ * callback. asyncio: Handle.cancel.
  */
 RILL_API bool rill_cancel(rill_loop *loop, rill_id id);
 

@@ -238,7 +238,7 @@ typedef struct rill_transport_info {
 
 RILL_API void rill_transport_get_info(const rill_transport *t, rill_transport_info *ret_info);
 
-/* For logs: "<tcp 127.0.0.1:80 -> 127.0.0.1:5000 open reading write=idle queued=0>". Cuts to `size`
+/* For logs: "<tcp 127.0.0.1:80 -> 127.0.0.1:5000 open reading write=idle queued=0>"; "silent" when it does not read. Cuts to `size`
  * and returns `buf`. asyncio: repr(transport). */
 RILL_API char *rill_transport_describe(const rill_transport *t, char *buf, size_t size);
 

@@ -210,10 +210,10 @@ epoll_backend_fd(rill__driver *driver)
 static int
 epoll_attach(rill__driver *driver, rill__io *io, int fd, rill__io_kind kind)
 {
-    (void)driver;
     io->fd = fd;
     io->kind = (uint8_t)kind;
-    return 0;
+    /* One of our own making is new for sure and waits for its first interest. */
+    return io->inherited ? control(self_of(driver), io, EPOLL_CTL_ADD, 0) : 0;
 }
 
 static int
@@ -383,7 +383,7 @@ finish_connect(rill__io *io)
 }
 
 static int64_t
-finish_file(rill__io *io)
+send_file(rill__io *io)
 {
     off_t offset = (off_t)io->out.file.offset;
     size_t count = io->out.file.count < SENDFILE_MAX ? (size_t)io->out.file.count : SENDFILE_MAX;
@@ -395,12 +395,26 @@ finish_file(rill__io *io)
     return rill__result(sent);
 }
 
+/* A single step of the loop is not guarded as a run is: it would cost every step three calls. */
+static int64_t
+finish_file(epoll_driver *self, rill__io *io)
+{
+    bool guard = !self->base.guarded;
+    int64_t result;
+
+    if (guard)
+        rill__linux_guard(&self->base);
+    result = send_file(io);
+    if (guard)
+        rill__linux_unguard(&self->base);
+    return result;
+}
+
 static int64_t
 epoll_finish(rill__driver *driver, rill__io *io)
 {
     int64_t result = RILL_ECANCELED;
 
-    (void)driver;
     if (!io->send.active)
         return -EAGAIN;
     if (io->send.kind == SEND_CONNECT)
@@ -408,7 +422,7 @@ epoll_finish(rill__driver *driver, rill__io *io)
     else if (io->send.kind == SEND_BYTES)
         result = send_bytes(io->fd, io->out.send.iov, io->out.send.count);
     else if (io->send.kind == SEND_FILE)
-        result = finish_file(io);
+        result = finish_file(self_of(driver), io);
     if (result != -EAGAIN)
         io->send.active = false;
     return result;

@@ -16,6 +16,7 @@ extern const rill__sys_ops rill__sys_linux;
 typedef struct rill__linux {
     rill__driver driver;
     sigset_t signals; /* The thread's mask outside of run. */
+    bool guarded;     /* SIGPIPE is blocked. */
 } rill__linux;
 
 /* The result of a system call: itself, or -errno. */
@@ -24,6 +25,10 @@ rill__result(int64_t result)
 {
     return result < 0 ? -errno : result;
 }
+
+/* SIGPIPE cannot hit the process between these two. */
+void rill__linux_guard(rill__linux *self);
+void rill__linux_unguard(rill__linux *self);
 
 int rill__linux_accept(int listener, int *ret_fd, rill_addr *ret_peer);
 

@@ -367,25 +367,25 @@ sys_entropy(rill__driver *driver, void *buf, size_t len)
 
 /* sendfile raises SIGPIPE whatever the flags: it is blocked while the loop runs, and one that came is
  * taken off before the mask is restored, unless it was pending before. */
-static void
-sys_run_begin(rill__driver *driver)
+void
+rill__linux_guard(rill__linux *self)
 {
-    rill__linux *self = (rill__linux *)driver;
     sigset_t pipe_set;
 
     sigemptyset(&pipe_set);
     sigaddset(&pipe_set, SIGPIPE);
     (void)pthread_sigmask(SIG_BLOCK, &pipe_set, &self->signals); /* Fails on bad arguments only. */
+    self->guarded = true;
 }
 
-static void
-sys_run_end(rill__driver *driver)
+void
+rill__linux_unguard(rill__linux *self)
 {
-    rill__linux *self = (rill__linux *)driver;
     struct timespec at_once = { 0 };
     sigset_t pipe_set;
     sigset_t pending;
 
+    self->guarded = false;
     if (sigismember(&self->signals, SIGPIPE) == 1)
         return; /* The caller's own business. */
     sigemptyset(&pipe_set);
@@ -393,6 +393,18 @@ sys_run_end(rill__driver *driver)
     if (sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1)
         (void)sigtimedwait(&pipe_set, NULL, &at_once);
     (void)pthread_sigmask(SIG_SETMASK, &self->signals, NULL);
+}
+
+static void
+sys_run_begin(rill__driver *driver)
+{
+    rill__linux_guard((rill__linux *)driver);
+}
+
+static void
+sys_run_end(rill__driver *driver)
+{
+    rill__linux_unguard((rill__linux *)driver);
 }
 
 static int
