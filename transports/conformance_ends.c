@@ -251,12 +251,12 @@ close_in_pause(rill__battery *b)
 static void
 close_in_resume(rill__battery *b)
 {
-    b->a.on_resume = send_and_close;
     if (!rill__battery_open(b, NULL))
         return;
     rill__side_pause(&b->b);
     if (!rill__side_fill(&b->a))
         return;
+    b->a.on_resume = send_and_close;
     rill__side_resume(&b->b);
     expect_clean_end(b, &b->a);
 }

@@ -84,13 +84,18 @@ rill_transport_get_option(const rill_transport *t, rill_option option, int *ret_
 int
 rill_transport_set_timeout(rill_transport *t, rill_timeout which, rill_ns value)
 {
+    int rc;
+
     rill__check_live(t, "rill_transport_set_timeout");
     if ((value <= 0 && value != RILL_NEVER) || which > RILL_TIMEOUT_CLOSE)
         return rill__fail(t->loop, RILL_EINVAL, RILL_LAYER_TRANSPORT,
             "set_timeout: a positive time or RILL_NEVER");
     if (!RILL__HAS_OP(t, set_timeout))
         return RILL_ENOTSUP;
-    return t->ops->set_timeout(t, rill__impl(t), which, value);
+    rc = t->ops->set_timeout(t, rill__impl(t), which, value);
+    if (rc >= 0 && which == RILL_TIMEOUT_CLOSE)
+        t->close_timeout = value;
+    return rc;
 }
 
 void

@@ -55,6 +55,7 @@ struct rill_transport {
     size_t write_high;
     size_t write_low;
     size_t write_cap;
+    rill_ns close_timeout; /* Of a close that waits for a sendfile; kinds keep their own. */
     uint64_t bytes_in;
     uint64_t bytes_out;
     struct rill__extra *extra; /* What few connections need: drains, a sendfile, a sentence. */

@@ -212,8 +212,9 @@ rill__sendfile_delays_close(rill_transport *t)
     job->close_waits = true;
     if (!t->reading_paused)
         t->ops->pause_reading(t, rill__impl(t));
-    rill__timer_arm(
-        t->loop, &job->timer, t->loop->ops->now(t->loop->driver) + RILL__CLOSE_TIMEOUT);
+    if (t->close_timeout != RILL_NEVER)
+        rill__timer_arm(
+            t->loop, &job->timer, t->loop->ops->now(t->loop->driver) + t->close_timeout);
     return true;
 }
 

@@ -208,6 +208,7 @@ rill__transport_new(rill_loop *loop, const rill_transport_ops *ops, const rill__
     t->write_high = config->options.write_high;
     t->write_low = config->options.write_low;
     t->write_cap = config->options.write_cap;
+    t->close_timeout = config->options.close_timeout;
     rill__list_init(&t->server_link);
     rill__object_add(loop, RILL__OBJECT_TRANSPORT, &transport_object_ops, &t->object, site);
     loop->transports_made++;
