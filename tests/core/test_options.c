@@ -195,7 +195,6 @@ test_making_a_loop_without_descriptors(void **unused)
     size_t refusals = 0;
 
     (void)unused;
-    only_on("epoll");
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
     for (size_t spare = 0; spare < 10 && loop == NULL; spare++) {
         int rc, top = dup(0);
@@ -240,9 +239,9 @@ main(void)
         cmocka_unit_test(test_the_driver_by_environment),
         cmocka_unit_test(test_debug_by_environment),
         cmocka_unit_test(test_making_a_loop_without_memory),
-        cmocka_unit_test(test_making_a_loop_without_descriptors),
+        PLAIN_CASE_ON("epoll", test_making_a_loop_without_descriptors),
         cmocka_unit_test(test_many_loops),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_cases(tests);
 }

@@ -150,8 +150,6 @@ test_slow_callbacks_are_reported(void **unused)
     char line[40];
 
     (void)unused;
-    if (on_driver("sim"))
-        skip(); /* Its clock stands still in callbacks. */
     harness_catch_reports(&h);
     rill_loop_set_debug(h.loop, true, 10 * RILL_MS);
     assert_true(rill_loop_get_debug(h.loop));
@@ -206,8 +204,6 @@ test_slow_protocols_are_reported(void **unused)
     endpoint client;
 
     (void)unused;
-    if (on_driver("sim"))
-        skip();
     tcp_pair(&h, NULL, &server, &client);
     harness_settle(&h);
     server.ends[0].on_data = be_slow_on_data;
@@ -368,9 +364,9 @@ main(void)
         CASE(test_a_handler_passes_on),
         CASE(test_a_handler_may_report),
         CASE(test_the_last_error),
-        CASE(test_slow_callbacks_are_reported),
+        CASE_ON("epoll", test_slow_callbacks_are_reported),
         CASE(test_every_callback_is_slow_enough),
-        CASE(test_slow_protocols_are_reported),
+        CASE_ON("epoll", test_slow_protocols_are_reported),
         CASE(test_leftovers_are_named),
         CASE(test_leftovers_are_silent_without_debug),
         CASE(test_writing_on_after_close_is_reported_once),
@@ -378,5 +374,5 @@ main(void)
         CASE(test_stats_of_an_older_program),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_cases(tests);
 }

@@ -18,11 +18,25 @@ on_driver(const char *name)
     return strcmp(driver != NULL && driver[0] != '\0' ? driver : "epoll", name) == 0;
 }
 
-void
-only_on(const char *driver)
+int
+harness_run_cases(const char *name, const struct CMUnitTest *tests, size_t count)
 {
-    if (!on_driver(driver))
-        skip();
+    struct CMUnitTest own[64];
+    size_t own_count = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        const char *driver = tests[i].initial_state;
+
+        if (driver != NULL && !on_driver(driver))
+            continue;
+        if (own_count == sizeof(own) / sizeof(own[0])) {
+            fprintf(stderr, "more than %zu cases in %s\n", own_count, name);
+            return 1;
+        }
+        own[own_count] = tests[i];
+        own[own_count++].initial_state = NULL;
+    }
+    return _cmocka_run_group_tests(name, own, own_count, NULL, NULL);
 }
 
 size_t

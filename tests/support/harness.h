@@ -26,6 +26,20 @@
 /* One case of a cmocka group whose file has its own setup and teardown. */
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* Cases of one driver only: run_cases leaves them out on the others. */
+#define CASE_ON(driver, name)                                     \
+    {                                                             \
+#name, name, setup, teardown, (void *)(uintptr_t)(driver) \
+    }
+#define PLAIN_CASE_ON(driver, name)                          \
+    {                                                        \
+#name, name, NULL, NULL, (void *)(uintptr_t)(driver) \
+    }
+
+/* Run those of the table that are for this driver; what main returns. */
+#define run_cases(tests) harness_run_cases(__FILE__, tests, sizeof(tests) / sizeof((tests)[0]))
+int harness_run_cases(const char *name, const struct CMUnitTest *tests, size_t count);
+
 typedef struct harness {
     rill_loop *loop;
     allocator allocator;
@@ -55,8 +69,6 @@ void harness_close(harness *h);
 void harness_close_with(harness *h, size_t leftovers);
 
 bool on_driver(const char *name);
-/* Skip the test (a cmocka one) unless on this driver. */
-void only_on(const char *driver);
 
 void harness_catch_reports(harness *h);
 
