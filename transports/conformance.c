@@ -18,6 +18,7 @@ static const rill__case *const tables[] = { rill__cases_order, rill__cases_flow,
 #define TABLE_COUNT (sizeof(tables) / sizeof(tables[0]))
 
 #define FILE_BYTES_MIN 200000
+#define SETTLE         (3 * RILL_MS)
 
 /* What must be the same after a case as it was before. */
 typedef struct baseline {
@@ -81,6 +82,7 @@ battery_init(rill__battery *b, rill_loop *loop, const rill_conformance_options *
     b->loop = loop;
     b->options = options;
     b->timeout = options->timeout == 0 ? 10 * RILL_S : options->timeout;
+    b->settle = options->settle == 0 ? SETTLE : options->settle;
     b->random = (options->seed == 0 ? 1 : options->seed) * UINT64_C(0x9e3779b97f4a7c15) | 1;
     side_init(b, &b->a, &b->b, "a", 17);
     side_init(b, &b->b, &b->a, "b", 202);
@@ -90,7 +92,7 @@ battery_init(rill__battery *b, rill_loop *loop, const rill_conformance_options *
 static void
 finish_slice(rill__battery *b)
 {
-    int rc = rill_loop_run_until(b->loop, rill_loop_time(b->loop) + 3 * RILL_MS);
+    int rc = rill_loop_run_until(b->loop, rill_loop_time(b->loop) + b->settle);
 
     if (rc < 0 && rc != RILL_ETIMEDOUT && rc != RILL_EDEADLK)
         rill__battery_fail(b, "the loop ended with %s", rill_errname(rc));
@@ -188,7 +190,7 @@ options_are_valid(const rill_conformance_options *options)
 {
     if (options == NULL || options->size < sizeof(*options) || options->make_pair == NULL)
         return false;
-    if (options->timeout < 0)
+    if (options->timeout < 0 || options->settle < 0)
         return false;
     return options->file_data == NULL || options->file_len >= FILE_BYTES_MIN;
 }
@@ -303,9 +305,9 @@ rill__battery_settle(rill__battery *b)
 {
     uint64_t events = b->events, before = turns(b->loop), after;
 
-    rill__battery_run_for(b, 3 * RILL_MS);
+    rill__battery_run_for(b, b->settle);
     after = turns(b->loop);
-    if (b->events == events && after - before > IDLE_TURNS_MAX)
+    if (b->events == events && b->settle <= SETTLE && after - before > IDLE_TURNS_MAX)
         rill__battery_fail(
             b, "the loop turned %llu times for nothing", (unsigned long long)(after - before));
 }

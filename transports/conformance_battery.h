@@ -59,7 +59,7 @@ struct rill__battery {
     rill_loop *loop;
     const rill_conformance_options *options;
     rill__side a, b;
-    rill_ns timeout;
+    rill_ns timeout, settle;
     uint64_t random;
     unsigned calling;    /* The case is inside a call of the library. */
     bool resume_allowed; /* ... in which resume_writing may run too. */
@@ -141,7 +141,8 @@ void rill__call_end(rill__battery *b);
 int rill__side_send(rill__side *s, size_t len);
 /* Fill a block with the side's stream from `offset` on. */
 void rill__side_pattern(const rill__side *s, uint64_t offset, uint8_t *buf, size_t len);
-/* The peer has paused: send until pause_writing, or fail. */
+/* The peer has paused: send until pause_writing, and until it lasts unless the case has a hook for
+ * it; or fail. */
 bool rill__side_fill(rill__side *s);
 /* Send in random pieces while the marks allow it, up to the target in all; also a resume hook. */
 void rill__side_pump(rill__side *s);

@@ -107,7 +107,8 @@ buffer_ends_midway(rill__battery *b)
         return;
     RILL__EXPECT(
         b, b->b.code == RILL_EBUFFER, "b ended with %s, not RILL_EBUFFER", rill_errname(b->b.code));
-    RILL__EXPECT(b, b->b.received == 50, "b received %d bytes, not 50", (int)b->b.received);
+    RILL__EXPECT(b, b->b.received >= 50 && b->b.received < 60,
+        "b received %d bytes after its buffers ended at 50", (int)b->b.received);
 }
 
 static void
@@ -120,7 +121,7 @@ pause_on_update(rill__side *s, size_t len)
 static bool
 next_buffer_filled(rill__battery *b)
 {
-    return b->b.received >= b->sizes[0];
+    return b->b.received > b->sizes[0];
 }
 
 static void
@@ -130,20 +131,15 @@ buffered_pause_is_absolute(rill__battery *b)
     if (!open_with_buffered_b(b, 10))
         return;
     (void)rill__side_send(&b->a, 100);
-    for (unsigned i = 1; i <= 10; i++) {
-        uint64_t before = b->b.received;
-
-        b->sizes[0] = before + 1;
+    while (b->b.received < 100) {
+        b->sizes[0] = b->b.received;
         if (!rill__battery_wait(b, next_buffer_filled, "the next buffer after a resume"))
             return;
         rill__battery_settle(b);
-        RILL__EXPECT(b, b->b.received <= before + 10, "%d bytes after one resume",
-            (int)(b->b.received - before));
+        RILL__EXPECT(b, b->b.received <= b->sizes[0] + 10, "%d bytes after one resume",
+            (int)(b->b.received - b->sizes[0]));
         rill__side_resume(&b->b);
-        if (b->b.received == 100)
-            return;
     }
-    (void)rill__battery_wait(b, rill__b_has_all, "the last buffers");
 }
 
 static void
@@ -163,8 +159,8 @@ buffered_close_midway(rill__battery *b)
     if (!rill__battery_wait(b, b_lost, "the end"))
         return;
     RILL__EXPECT(b, b->b.code == 0, "b closed and ended with %s", rill_errname(b->b.code));
-    RILL__EXPECT(
-        b, b->b.received == 10, "b received %d bytes after close", (int)b->b.received - 10);
+    RILL__EXPECT(b, b->b.received >= 1 && b->b.received <= 10 && b->b.data_calls == 1,
+        "b received %d bytes in %zu buffers", (int)b->b.received, b->b.data_calls);
 }
 
 static void

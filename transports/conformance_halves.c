@@ -128,10 +128,11 @@ eof_waits_for_resume(rill__battery *b)
 }
 
 static void
-pause_on_data(rill__side *s, rill_slice in)
+pause_on_last_data(rill__side *s, rill_slice in)
 {
     (void)in;
-    rill__side_pause(s);
+    if (s->received == s->peer->sent)
+        rill__side_pause(s);
 }
 
 /* The last bytes and the end may arrive together: a pause between them still holds. */
@@ -141,7 +142,7 @@ pause_before_eof(rill__battery *b)
     if (!open_halves(b))
         return;
     b->b.keep_open = true;
-    b->b.on_data = pause_on_data;
+    b->b.on_data = pause_on_last_data;
     (void)rill__side_send(&b->a, 500);
     RILL__EXPECT(b, rill__side_write_eof(&b->a) == 0, "write_eof failed");
     if (!rill__battery_wait(b, rill__b_has_all, "500 bytes"))

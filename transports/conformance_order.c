@@ -182,7 +182,7 @@ write_thrice(rill__side *s, rill_slice in)
 static bool
 enough_traffic(rill__battery *b)
 {
-    return b->a.sent >= 3000 && b->b.sent >= 3000 && rill__all_received(b);
+    return (b->a.sent >= 3000 || b->b.sent >= 3000) && rill__all_received(b);
 }
 
 /* Small writes of one callback may be gathered: never reordered, never kept back. */
@@ -260,7 +260,7 @@ counters_agree(rill__battery *b)
     rill__side_pump(&b->a);
     if (!rill__battery_wait(b, rill__b_has_all, "300,000 bytes"))
         return;
-    rill__battery_run_for(b, 20 * RILL_MS); /* The carrier may tell later that it took them. */
+    rill__battery_run_for(b, 7 * b->settle); /* The carrier may tell later that it took them. */
     rill_transport_get_info(b->a.t, &info_a);
     rill_transport_get_info(b->b.t, &info_b);
     RILL__EXPECT(b, info_a.bytes_out == b->a.sent, "bytes_out is %llu and %llu were sent",

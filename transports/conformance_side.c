@@ -363,26 +363,36 @@ rill__side_send(rill__side *s, size_t len)
     return rc;
 }
 
-bool
-rill__side_fill(rill__side *s)
+static void
+send_until_paused(rill__side *s)
 {
     uint64_t start = s->sent;
 
     while (!s->write_paused && s->sent - start < RILL__FILL_BYTES_MAX && !s->battery->failed) {
         int rc = rill__side_send(s, 8192);
 
-        if (rc < 0) {
+        if (rc < 0)
             rill__battery_fail(s->battery, "%s: write returned %s", s->name, rill_errname(rc));
-            return false;
-        }
-        if (rc == 0 && !s->write_paused)
+        else if (rc == 0 && !s->write_paused)
             rill__battery_fail(s->battery, "%s: write returned 0 without pause_writing", s->name);
     }
     if (!s->write_paused)
         rill__battery_fail(s->battery,
-            "%s: %u bytes and no pause_writing, though the peer reads "
-            "nothing",
-            s->name, RILL__FILL_BYTES_MAX);
+            "%s: %u bytes and no pause_writing, though the peer reads nothing", s->name,
+            RILL__FILL_BYTES_MAX);
+}
+
+bool
+rill__side_fill(rill__side *s)
+{
+    send_until_paused(s);
+    /* What is below may take the bytes a little later: go on until it takes no more. */
+    while (s->on_pause == NULL && !s->battery->failed) {
+        rill__battery_settle(s->battery);
+        if (s->write_paused || s->t == NULL)
+            break;
+        send_until_paused(s);
+    }
     return !s->battery->failed;
 }
 

@@ -1,5 +1,6 @@
 /*
- * What a transport can tell about itself: addresses, descriptor, options, statistics, a line of text.
+ * What a transport can tell about itself: addresses, descriptor, options, statistics, a line of
+ * text.
  *
  * The base only passes on to the kind's table and says RILL_ENOTSUP for what it lacks. Loop thread.
  */
@@ -7,12 +8,12 @@
 
 #include "transports/internal.h"
 
-#define PASS_ON(t, function, entry, ...)                                                           \
-    do {                                                                                           \
-        rill__check_live(t, function);                                                             \
-        if (!RILL__HAS_OP(t, entry))                                                               \
-            return RILL_ENOTSUP;                                                                   \
-        return (t)->ops->entry(t, rill__impl(t), __VA_ARGS__);                                     \
+#define PASS_ON(t, function, entry, ...)                       \
+    do {                                                       \
+        rill__check_live(t, function);                         \
+        if (!RILL__HAS_OP(t, entry))                           \
+            return RILL_ENOTSUP;                               \
+        return (t)->ops->entry(t, rill__impl(t), __VA_ARGS__); \
     } while (0)
 
 int
@@ -84,13 +85,18 @@ rill_transport_get_option(const rill_transport *t, rill_option option, int *ret_
 int
 rill_transport_set_timeout(rill_transport *t, rill_timeout which, rill_ns value)
 {
+    int rc;
+
     rill__check_live(t, "rill_transport_set_timeout");
     if ((value <= 0 && value != RILL_NEVER) || which > RILL_TIMEOUT_CLOSE)
         return rill__fail(t->loop, RILL_EINVAL, RILL_LAYER_TRANSPORT,
             "set_timeout: a positive time or RILL_NEVER");
     if (!RILL__HAS_OP(t, set_timeout))
         return RILL_ENOTSUP;
-    return t->ops->set_timeout(t, rill__impl(t), which, value);
+    rc = t->ops->set_timeout(t, rill__impl(t), which, value);
+    if (rc >= 0 && which == RILL_TIMEOUT_CLOSE)
+        t->close_timeout = value;
+    return rc;
 }
 
 void
@@ -131,7 +137,9 @@ rill_transport_describe(const rill_transport *t, char *buf, size_t size)
         rill_addr_format(&addr, peer, sizeof(peer));
     snprintf(buf, size, "<%s %s -> %s %s %s write=%s queued=%zu>", t->ops->name, local, peer,
         state_name(t), rill_transport_is_reading(t) ? "reading" : "silent",
-        t->writing_paused ? "paused" : t->queued_bytes != 0 ? "busy" : "idle",
+        t->writing_paused      ? "paused"
+        : t->queued_bytes != 0 ? "busy"
+                               : "idle",
         rill_transport_write_buffer_size(t));
     return buf;
 }

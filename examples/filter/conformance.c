@@ -9,8 +9,8 @@
 
 #include <stdio.h>
 
-/* So fast that no byte waits for the clock: the battery expects that a full queue stays full as long
- * as the other side does not read. */
+/* So fast that no byte waits for the clock: the battery expects that a full queue stays full as
+ * long as the other side does not read. */
 #define RATE UINT64_C(1000000000000000)
 
 static int

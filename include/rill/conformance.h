@@ -12,6 +12,8 @@
  *     }
  *
  *     int failed = rill_conformance(loop, &RILL_CONFORMANCE_OPTIONS(.make_pair = make));
+ *
+ * Not part of <rill/rill.h>: include it where it is needed.
  */
 #ifndef RILL_CONFORMANCE_H
 #define RILL_CONFORMANCE_H
@@ -58,6 +60,7 @@ typedef struct rill_conformance_options {
     const char *only;                /* Run this case alone; NULL: all of them. */
     uint64_t seed;                   /* Of sizes and pauses drawn at random; default 1. */
     rill_ns timeout; /* For each wait in a case, on the loop's clock; default 10 s. */
+    rill_ns settle;  /* What is under way arrives within it; default 3 ms. */
     rill_conformance_report report; /* NULL: failures go to rill_loop_report. */
     void *report_arg;
 
@@ -92,8 +95,8 @@ rill_conformance_options_default(void)
  * callback grammar that the base catches itself aborts the process with its message.
  *
  * It needs about 100 KiB of stack and allocates nothing but what it asks of the transports.
- * Returns the number of cases that failed; RILL_EINVAL (no size, no make_pair, a negative timeout,
- * a file that is too short, no case of the name `only`); RILL_EBUSY when the loop is running.
+ * Returns the number of cases that failed; RILL_EINVAL (no size, no make_pair, a negative time, a
+ * file that is too short, no case of the name `only`); RILL_EBUSY when the loop is running.
  */
 RILL_API int rill_conformance(rill_loop *loop, const rill_conformance_options *options);
 

@@ -16,7 +16,7 @@ struct endpoint {
     harness *h;
     rill_transport *t; /* Between made and the return of lost. */
     rill_id id;
-    char tape[512];
+    char tape[512];           /* The transcript; what does not fit is left out. */
     size_t data_at, data_sum; /* The last word of the tape, while it is a data(n). */
 
     bool made, eof, lost, paused; /* paused: writing. */
@@ -91,7 +91,7 @@ void stream_fill(uint8_t *buf, uint64_t offset, size_t len);
 uint64_t stream_hash(uint64_t len); /* The hash of an endpoint that received so much of it. */
 /* Write the next `len` bytes; returns the last result. */
 int endpoint_send_stream(endpoint *e, uint64_t offset, size_t len);
-/* Write the stream from 0 on until pause_writing. Returns how much that was. */
+/* Write the stream from 0 on until pause_writing lasts. Returns how much that was. */
 uint64_t endpoint_fill(endpoint *e);
 
 /* A server on `options` whose connections are the acceptor's; its first address. */

@@ -76,7 +76,7 @@ void
 harness_close(harness *h)
 {
     assert_non_null(h->loop); /* Else a test has failed between its own close and open. */
-    harness_settle(h); /* What has ended is freed at the end of a turn. */
+    harness_settle(h);        /* What has ended is freed at the end of a turn. */
     harness_close_with(h, 0);
 }
 

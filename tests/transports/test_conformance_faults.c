@@ -58,6 +58,24 @@ count_failures(const char *name, rill_conformance_verdict verdict, const char *s
         "seed %llu, %s: %s: %s\n", (unsigned long long)t->seed, t->personality, name, sentence);
 }
 
+/* What a receive claims not to have (RECV_AGAIN) cannot be discarded before a close: then the
+ * kernel resets, as TCP has it. */
+static bool
+wants_honest_receives(const char *name)
+{
+    return strcmp(name, "close_with_unread_input") == 0;
+}
+
+static void
+run_case(harness *h, pairs *p, tally *t, const char *name)
+{
+    rill_conformance_options options = RILL_CONFORMANCE_OPTIONS(.make_pair = make,
+        .end_pair = end_listening_pair, .user = p, .seed = t->seed, .only = name,
+        .settle = 15 * RILL_S, .timeout = 600 * RILL_S, .report = count_failures, .report_arg = t);
+
+    assert_true(rill_conformance(h->loop, &options) >= 0);
+}
+
 static void
 run_world(uint64_t seed, rill_sim_personality personality, const char *only)
 {
@@ -75,10 +93,12 @@ run_world(uint64_t seed, rill_sim_personality personality, const char *only)
         rill_sim_set_fault(sim, harmless[i].kind, harmless[i].rate);
     harness_open_with(&h, RILL_LOOP_OPTIONS(.driver = "sim", .sim = sim));
     h.log_allowed = true;
-    assert_true(rill_conformance(h.loop,
-                    &RILL_CONFORMANCE_OPTIONS(.make_pair = make, .end_pair = end_listening_pair,
-                        .user = &p, .seed = seed, .only = only, .timeout = 600 * RILL_S,
-                        .report = count_failures, .report_arg = &t)) >= 0);
+    for (size_t i = 0; rill_conformance_name(i) != NULL; i++) {
+        const char *name = rill_conformance_name(i);
+
+        if (only == NULL ? !wants_honest_receives(name) : strcmp(only, name) == 0)
+            run_case(&h, &p, &t, name);
+    }
     harness_close(&h);
     assert_int_equal(rill_sim_free(sim), 0);
     assert_int_equal(t.failed, 0);

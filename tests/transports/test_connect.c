@@ -294,16 +294,12 @@ static void
 test_local_address_of_another_family(void **unused)
 {
     rill_addr addr;
-    int rc;
 
     (void)unused;
     assert_code(rill_addr_parse("127.0.0.1", 9, &addr), 0);
-    rc = start(&RILL_CONNECT_OPTIONS(.addr = &addr, .local_host = "::1"), NULL);
-    if (rc == 0) {
-        harness_until(&h, endpoint_is_answered, &client);
-        rc = client.connected_code;
-    }
-    assert_true(rc == RILL_EADDRESS || rc == RILL_EINVAL);
+    assert_code(start(&RILL_CONNECT_OPTIONS(.addr = &addr, .local_host = "::1"), NULL), 0);
+    harness_until(&h, endpoint_is_answered, &client);
+    assert_code(client.connected_code, -EAFNOSUPPORT);
 }
 
 /* A listener on the kernel whose backlog is full lets nobody in: connects hang. */
@@ -349,6 +345,7 @@ test_timeout(void **unused)
     descriptors = descriptor_count();
     begin = rill_loop_time(h.loop);
     assert_code(start(&RILL_CONNECT_OPTIONS(.addr = &addr, .timeout = 40 * RILL_MS), NULL), 0);
+    harness_settle(&h);
     assert_int_equal(descriptor_count(), descriptors + 1);
     harness_until(&h, endpoint_is_answered, &client);
     assert_true(rill_loop_time(h.loop) - begin >= 40 * RILL_MS);

@@ -291,7 +291,8 @@ test_creating_calls(void **unused)
             if (h.allocator.refused > 0 && rc < 0) {
                 assert_code(rc, -ENOMEM);
                 assert_null(t);
-                assert_true(h.allocator.blocks <= blocks + 1); /* A table may have grown. */
+                /* A page and a table may have been made, which stay with the loop. */
+                assert_true(h.allocator.blocks <= blocks + 3);
                 assert_int_equal(descriptor_count(), descriptors);
                 allocator_heal(&h.allocator);
                 assert_code(create(which, &t), 0);
