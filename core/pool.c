@@ -1,9 +1,9 @@
 /*
  * A pool of sized objects in pages that live as long as the loop.
  *
- * Size classes are multiples of 64 bytes; a page holds objects of one class. A released object keeps
- * its first bytes, where transports have their mark of death: a dangling pointer reads the mark, not
- * foreign memory. Freed last in, first out. Loop thread only.
+ * Size classes are multiples of 16 bytes; a page holds objects of one class. A released object
+ * keeps its first bytes, where transports have their mark of death: a dangling pointer reads the
+ * mark, not foreign memory. Freed last in, first out. Loop thread only.
  */
 #include "core/internal.h"
 
@@ -21,13 +21,14 @@ struct rill__pool_free {
 static size_t
 class_size(size_t size)
 {
-    return (size + 63) / 64 * 64;
+    return (size + RILL__POOL_STEP - 1) / RILL__POOL_STEP * RILL__POOL_STEP;
 }
 
 static struct rill__pool_free *
 link_of(void *object, size_t size)
 {
-    return (struct rill__pool_free *)(void *)((char *)object + size - sizeof(struct rill__pool_free));
+    return (
+        struct rill__pool_free *)(void *)((char *)object + size - sizeof(struct rill__pool_free));
 }
 
 static void *
@@ -39,7 +40,7 @@ object_of(struct rill__pool_free *link, size_t size)
 static void
 grow(rill_loop *loop, size_t size)
 {
-    struct rill__pool_free **list = &loop->pool.free[size / 64 - 1];
+    struct rill__pool_free **list = &loop->pool.free[size / RILL__POOL_STEP - 1];
     struct rill__pool_page *page = rill__alloc(loop, PAGE_BYTES, RILL_TAG_TRANSPORT);
     char *object;
 
@@ -63,7 +64,7 @@ rill__pool_take(rill_loop *loop, size_t size)
 
     size = class_size(size);
     rill__check(size > 0 && size <= RILL__POOL_MAX);
-    list = &loop->pool.free[size / 64 - 1];
+    list = &loop->pool.free[size / RILL__POOL_STEP - 1];
     if (*list == NULL)
         grow(loop, size);
     if (*list == NULL)
@@ -83,7 +84,7 @@ rill__pool_release(rill_loop *loop, void *object, size_t size, size_t keep)
     assert(keep + sizeof(struct rill__pool_free) <= size);
     if (loop->debug)
         memset((char *)object + keep, 0xdf, size - keep);
-    list = &loop->pool.free[size / 64 - 1];
+    list = &loop->pool.free[size / RILL__POOL_STEP - 1];
     link_of(object, size)->next = *list;
     *list = link_of(object, size);
 }

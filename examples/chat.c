@@ -2,8 +2,8 @@
  * A chat server: rooms, broadcast, and readers that cannot keep up.
  *
  * Shows: speaking to the other connections of a server, half close (who has ended his side goes on
- * listening), and marks as a policy: who does not read is told nothing more until his queue is short
- * again, and then how much he missed. A slow reader costs neither memory nor the others' time.
+ * listening), and marks as a policy: who does not read is told nothing more until his queue is
+ * short, and then how much he missed. A slow reader costs neither memory nor the others' time.
  *
  * Run:     ./chat [PORT]      then, several times: nc 127.0.0.1 PORT
  * Prints:  listening on 127.0.0.1:41234

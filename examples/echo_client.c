@@ -1,9 +1,9 @@
 /*
  * A client for echo servers that checks every byte.
  *
- * Shows: connecting with a timeout, half close (write_eof), and with --bytes a sender that obeys the
- * marks: it writes until pause_writing, goes on at resume_writing, and lets the loop look at its
- * other events after every burst. What returns is compared with what was sent at its place.
+ * Shows: connecting with a timeout, half close (write_eof), and with --bytes a sender that obeys
+ * the marks: it writes until pause_writing, goes on at resume_writing, and lets the loop look at
+ * its other events after every burst. What returns is compared with what was sent at its place.
  *
  * Run:     ./echo_client (HOST PORT | unix PATH) WORD...
  *          ./echo_client (HOST PORT | unix PATH) --bytes 100000000

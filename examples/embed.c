@@ -2,8 +2,8 @@
  * rill inside somebody else's loop: a program with a poll() loop of its own drives both.
  *
  * Shows: rill_loop_backend_fd (readable when there is something to do), rill_loop_next_timeout (how
- * long a wait may last) and rill_loop_step. The foreign loop watches a pipe that a thread writes to;
- * on the rill side two ends of a connection in memory play ping-pong by a timer.
+ * long a wait may last) and rill_loop_step. The foreign loop watches a pipe that a thread writes
+ * to; on the rill side two ends of a connection in memory play ping-pong by a timer.
  *
  * Run:     ./embed
  * Prints:  rill: ping 1        three lines of each kind, in the order in which they happen

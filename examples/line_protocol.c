@@ -1,9 +1,9 @@
 /*
  * A small key-value store with a line protocol: SET KEY VALUE, GET KEY, DEL KEY, QUIT.
  *
- * Shows: framing over a stream (a line may come in any number of pieces, a piece may hold any number
- * of lines, the replies are the same), a limit on what a peer may make us keep, an idle timeout, and
- * backpressure: while a client does not take its replies, we take no requests from it.
+ * Shows: framing over a stream (a line may come in any number of pieces, a piece may hold any
+ * number of lines, the replies are the same), a limit on what a peer may make us keep, an idle
+ * timeout, and backpressure: while a client does not take its replies, we take no requests from it.
  *
  * Run:     ./line_protocol [PORT]     then: ./echo_client 127.0.0.1 PORT "SET a 1" "GET a" QUIT
  * Prints:  listening on 127.0.0.1:41234
@@ -16,7 +16,7 @@
 
 enum { LINE_BYTES_MAX = 512, KEYS_MAX = 1024 };
 
-/* One store for all; whose state should rather hang on the server gives it as `arg`, as chat.c does. */
+/* One store for all. State of a server may also be its `arg`: see chat.c. */
 static struct entry {
     char key[LINE_BYTES_MAX], value[LINE_BYTES_MAX];
 } store[KEYS_MAX];

@@ -2,8 +2,8 @@
  * A TCP proxy: passes bytes both ways, as fast as the slower side takes them.
  *
  * Shows: a connection that is made on behalf of another one, backpressure across both (the marks of
- * one side pause reading on the other, so a fast sender and a slow receiver cost one queue of 64 KiB),
- * half close in both directions, and what to do when either side ends first.
+ * one side pause reading on the other, so a fast sender and a slow receiver cost one queue of 64
+ * KiB), half close in both directions, and what to do when either side ends first.
  *
  * Run:     ./proxy TARGET_HOST TARGET_PORT [PORT]
  * Prints:  listening on 127.0.0.1:41234

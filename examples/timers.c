@@ -1,9 +1,9 @@
 /*
  * Time: delays, deadlines, periods, and timeouts that are pushed back.
  *
- * Shows: call_soon, call_later, call_at (equal deadlines run in order of calls, which asyncio leaves
- * open), call_every with calls that are merged when the loop was busy, rearm, cancel by id, and that
- * an id whose timer has ended names nothing for good.
+ * Shows: call_soon, call_later, call_at (equal deadlines run in order of calls, which asyncio
+ * leaves open), call_every with calls that are merged when the loop was busy, rearm, cancel by id,
+ * and that an id whose timer has ended names nothing for good.
  *
  * Run:     ./timers [--driver sim]      on the simulator the clock is virtual: it takes no time
  * Prints:  soon

@@ -92,8 +92,8 @@ aligned(size_t bytes)
     return (bytes + 15) / 16 * 16;
 }
 
-/* Small ones come from the pool, where a dangling pointer finds the mark of death; large ones are on
- * their own. */
+/* Small ones come from the pool, where a dangling pointer finds the mark of death; large ones are
+ * on their own. */
 static rill_transport *
 memory_take(rill_loop *loop, size_t bytes)
 {
@@ -254,7 +254,8 @@ rill__transport_extra(rill_transport *t)
     return t->extra;
 }
 
-/* The end of the memory: at the turn's end after connection_lost, or for one that never was made. */
+/* The end of the memory: at the turn's end after connection_lost, or for one that never was made.
+ * */
 static void
 release(rill_transport *t)
 {
@@ -302,7 +303,8 @@ refuse_write(rill_transport *t)
 
     if ((t->refuse & RILL__REFUSE_CLOSED) == 0)
         code = (t->refuse & RILL__REFUSE_EOF) != 0 ? RILL_EEOFSENT : RILL_EBUSY;
-    if (code == RILL_ECLOSED && t->refused_writes < REFUSED_WRITES_WARN &&
+    /* Only after close or abort: the loss of a peer that has just gone is not told yet. */
+    if (code == RILL_ECLOSED && t->closing && t->refused_writes < REFUSED_WRITES_WARN &&
         ++t->refused_writes == REFUSED_WRITES_WARN)
         rill__report(t->loop, RILL_ERROR_MISUSE, code, t->object.site, t, NULL,
             "a closed transport is written to again and again: look at what write returns");

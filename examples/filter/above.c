@@ -1,6 +1,6 @@
 /*
- * The throttle, seen from above: a transport, that is the table of its work. The base has checked the
- * arguments and the state of every call, and keeps marks, ids and the order of callbacks.
+ * The throttle, seen from above: a transport, that is the table of its work. The base has checked
+ * the arguments and the state of every call, and keeps marks, ids and the order of callbacks.
  */
 #include "throttle.h"
 

@@ -1,6 +1,6 @@
 /*
- * Does the throttle keep every promise that a transport makes? The library's battery answers; whoever
- * writes a filter has it for the price of one function that makes a pair.
+ * Does the throttle keep every promise that a transport makes? The library's battery answers;
+ * whoever writes a filter has it for the price of one function that makes a pair.
  */
 #include "throttle.h"
 
@@ -8,6 +8,10 @@
 #include <rill/rill.h>
 
 #include <stdio.h>
+
+/* So fast that no byte waits for the clock: the battery expects that a full queue stays full as
+ * long as the other side does not read. */
+#define RATE UINT64_C(1000000000000000)
 
 static int
 make_throttled_pair(rill_loop *loop, const rill_transport_options *options,
@@ -19,8 +23,8 @@ make_throttled_pair(rill_loop *loop, const rill_transport_options *options,
 
     (void)user;
     kept = options != NULL ? *options : RILL_TRANSPORT_OPTIONS();
-    a = (throttle_config){ 1000 * 1000 * 1000, protocol_a, arg_a, &kept };
-    b = (throttle_config){ 1000 * 1000 * 1000, protocol_b, arg_b, &kept };
+    a = (throttle_config){ RATE, protocol_a, arg_a, &kept };
+    b = (throttle_config){ RATE, protocol_b, arg_b, &kept };
     return rill_create_pair(
         loop, options, &throttle_protocol, &a, &throttle_protocol, &b, NULL, NULL);
 }
@@ -42,7 +46,8 @@ throttle_conformance(void)
     int counts[3] = { 0 }, rc;
     rill_loop *loop;
 
-    rc = rill_loop_new(NULL, &loop);
+    /* The battery misuses transports on purpose: their warnings are no news. */
+    rc = rill_loop_new(&RILL_LOOP_OPTIONS(.log_level = RILL_LOG_ERROR), &loop);
     if (rc < 0)
         return rc;
     rc = rill_conformance(loop, &RILL_CONFORMANCE_OPTIONS(.make_pair = make_throttled_pair,

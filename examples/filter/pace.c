@@ -1,8 +1,10 @@
 /*
- * The throttle's queue and its pace: a hundredth of a second's bytes at a time, as the clock allows.
+ * The throttle's queue and its pace: a hundredth of a second's bytes at a time, as the clock
+ * allows.
  *
- * Invariant: bytes wait in the queue only while the timer is set or the transport below is above its
- * high mark (blocked). What waits is accounted for, so the protocol above feels it as backpressure.
+ * Invariant: bytes wait in the queue only while the timer is set or the transport below is above
+ * its high mark (blocked). What waits is accounted for, so the protocol above feels it as
+ * backpressure.
  */
 #include "throttle.h"
 

@@ -1,10 +1,10 @@
 /*
  * Testing your own server in the simulator: adder.c is an ordinary server, this is its test.
  *
- * Shows: a property tested over every way to cut the input; then a storm: with every seed the network
- * and the kernel fail in another way. Whatever happens, what a client got must be the beginning of
- * the right answer; when the faults are over the server must answer in full; nothing may be left
- * behind. A failure prints its seed, and with that seed it happens again.
+ * Shows: a property tested over every way to cut the input; then a storm: with every seed the
+ * network and the kernel fail in another way. Whatever happens, what a client got must be the
+ * beginning of the right answer; when the faults are over the server must answer in full; nothing
+ * may be left behind. A failure prints its seed, and with that seed it happens again.
  *
  * Run:     ./sim_test [SEEDS [FIRST_SEED]]
  * Prints:  13 ways to cut the input: right

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Every block of C and C++ in README.md and docs/guide compiles, on its own, after the public headers
-# and a few of the C library's.
+# Every block of C and C++ in README.md and docs/guide compiles, on its own, after the public
+# headers and a few of the C library's.
 . "$(dirname "$0")/lib.sh"
 
 prelude='#include <rill/rill.h>

@@ -10,9 +10,8 @@ tape_word(endpoint *e, const char *word)
     size_t len = strlen(e->tape);
 
     e->data_sum = 0;
-    if (len + strlen(word) + 2 > sizeof(e->tape))
-        fail_msg("the transcript is too long: %s", e->tape);
-    snprintf(e->tape + len, sizeof(e->tape) - len, "%s%s", len > 0 ? " " : "", word);
+    if (len + 60 < sizeof(e->tape))
+        snprintf(e->tape + len, sizeof(e->tape) - len, "%s%s", len > 0 ? " " : "", word);
 }
 
 static void

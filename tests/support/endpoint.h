@@ -16,7 +16,7 @@ struct endpoint {
     harness *h;
     rill_transport *t; /* Between made and the return of lost. */
     rill_id id;
-    char tape[512];
+    char tape[512];           /* The transcript; what does not fit is left out. */
     size_t data_at, data_sum; /* The last word of the tape, while it is a data(n). */
 
     bool made, eof, lost, paused; /* paused: writing. */

@@ -351,17 +351,27 @@ test_connecting_to_nobody(void **unused)
     assert_contains(client.connected_sentence, "@rill-test-nobody-is-there");
 }
 
-/* A full backlog is EAGAIN for Unix sockets, at once: the connect waits its turn or fails clearly.
- * */
+static int listener, taken;
+
+static bool
+one_is_taken(void *unused)
+{
+    (void)unused;
+    taken = accept(listener, NULL, NULL);
+    return taken >= 0;
+}
+
+/* A full backlog is EAGAIN for Unix sockets, at once: the connects wait for their turn. */
 static void
 test_a_full_backlog(void **unused)
 {
     const char *path = scratch_path("full");
     struct sockaddr_un sun = { .sun_family = AF_UNIX };
     endpoint clients[4];
-    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), taken[4];
+    int ends[4];
 
     (void)unused;
+    listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
     assert_int_equal(bind(listener, (struct sockaddr *)&sun, sizeof(sun)), 0);
     assert_int_equal(listen(listener, 0), 0);
@@ -374,23 +384,52 @@ test_a_full_backlog(void **unused)
     }
     harness_run_for(&h, 20 * RILL_MS);
     assert_true(clients[0].made);
+    assert_false(clients[3].connected_called);
     for (size_t i = 0; i < 4; i++) {
-        taken[i] = -1;
-        if (clients[i].connected_called && clients[i].connected_code < 0)
-            continue; /* Told at once: fine. */
-        taken[i] = accept(listener, NULL, NULL);
-        assert_true(taken[i] >= 0);
-        harness_until(&h, endpoint_is_answered, &clients[i]);
+        harness_until(&h, one_is_taken, NULL);
+        ends[i] = taken;
     }
     for (size_t i = 0; i < 4; i++) {
-        if (clients[i].connected_code == 0) {
-            rill_transport_abort(clients[i].t);
-            harness_until(&h, endpoint_is_lost, &clients[i]);
-        } else {
-            assert_code(clients[i].connected_code, -EAGAIN);
-        }
-        if (taken[i] >= 0)
-            close(taken[i]);
+        harness_until(&h, endpoint_is_answered, &clients[i]);
+        assert_code(clients[i].connected_code, 0);
+        rill_transport_abort(clients[i].t);
+        harness_until(&h, endpoint_is_lost, &clients[i]);
+        close(ends[i]);
+    }
+    close(listener);
+    unlink(path);
+}
+
+static void
+test_a_full_backlog_times_out(void **unused)
+{
+    const char *path = scratch_path("deaf");
+    struct sockaddr_un sun = { .sun_family = AF_UNIX };
+    endpoint clients[4];
+    size_t late = 0;
+
+    (void)unused;
+    listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
+    assert_int_equal(bind(listener, (struct sockaddr *)&sun, sizeof(sun)), 0);
+    assert_int_equal(listen(listener, 0), 0);
+    for (size_t i = 0; i < 4; i++) {
+        endpoint_init(&clients[i], &h);
+        assert_code(rill_create_connection_start(h.loop,
+                        &RILL_CONNECT_OPTIONS(.path = path, .timeout = 40 * RILL_MS),
+                        &endpoint_protocol, &clients[i], endpoint_connected, &clients[i], NULL),
+            0);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        harness_until(&h, endpoint_is_answered, &clients[i]);
+        late += clients[i].connected_code == RILL_ETIMEDOUT;
+    }
+    assert_true(late >= 2);
+    for (size_t i = 0; i < 4; i++) {
+        if (clients[i].t == NULL)
+            continue;
+        rill_transport_abort(clients[i].t);
+        harness_until(&h, endpoint_is_lost, &clients[i]);
     }
     close(listener);
     unlink(path);
@@ -413,6 +452,7 @@ main(void)
         CASE(test_credentials_and_names),
         CASE(test_connecting_to_nobody),
         CASE(test_a_full_backlog),
+        CASE(test_a_full_backlog_times_out),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

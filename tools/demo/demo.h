@@ -64,7 +64,7 @@ void *demo_share(size_t size);
 /* Processor time of a process in nanoseconds, or -1. */
 int64_t demo_cpu_ns(pid_t pid);
 
-/* Memory of a process in bytes, or -1: its share (PSS), all of it (RSS), and the most it ever was. */
+/* Memory of a process in bytes, or -1: its share (PSS), all of it (RSS), the most it ever was. */
 int64_t demo_pss_bytes(pid_t pid);
 int64_t demo_rss_bytes(pid_t pid);
 int64_t demo_rss_peak_bytes(pid_t pid);

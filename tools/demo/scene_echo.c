@@ -1,7 +1,7 @@
 /*
- * Echo under load: what does an echo through rill cost, compared with an echo server that is written
- * on epoll alone? 100 connections, 64 bytes; both servers run in processes of their own and take
- * turns, so that what else the machine does hits both; medians of the processor time per echo.
+ * Echo under load: what does an echo through rill cost, compared with an echo server that is
+ * written on epoll alone? 100 connections, 64 bytes; both servers run in processes of their own and
+ * take turns, so that what else the machine does hits both; medians of the processor time per echo.
  */
 #include "demo.h"
 #include "load.h"

@@ -1,6 +1,6 @@
 /*
- * Many idle connections: what does one cost in memory? As many as the descriptor limit allows, up to
- * 9,000; each says one word and is answered, then falls silent. Measured from outside, as the
+ * Many idle connections: what does one cost in memory? As many as the descriptor limit allows, up
+ * to 9,000; each says one word and is answered, then falls silent. Measured from outside, as the
  * server's share of physical memory (PSS), and from inside, as what the library has allocated.
  */
 #include "demo.h"

@@ -1,8 +1,8 @@
 /*
- * The fault storm: an echo server lives through many simulated worlds, each of which fails in its own
- * way: short reads, lost segments, resets, descriptors and memory running out. No byte may be wrong,
- * the server must serve again when the faults are over, and nothing may be left behind. Then one of
- * the seeds is played once more, and must be the same run, event by event.
+ * The fault storm: an echo server lives through many simulated worlds, each of which fails in its
+ * own way: short reads, lost segments, resets, descriptors and memory running out. No byte may be
+ * wrong, the server must serve again when the faults are over, and nothing may be left behind. Then
+ * one of the seeds is played once more, and must be the same run, event by event.
  */
 #include "demo.h"
 

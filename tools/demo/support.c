@@ -1,8 +1,8 @@
 /*
  * What the scenes share: server processes, measuring, sockets.
  *
- * Everything here is for processes of one thread. A child asks to be killed when its parent ends, so
- * no way out of a scene leaves one behind.
+ * Everything here is for processes of one thread. A child asks to be killed when its parent ends,
+ * so no way out of a scene leaves one behind.
  */
 #define _GNU_SOURCE
 #include "demo.h"
