@@ -216,6 +216,36 @@ test_two_hosts(void **unused)
     assert_int_equal(rill_sim_free(sim), 0);
 }
 
+/* A world may end with everything alive: its loops are freed one after another, and say so. */
+static void
+test_left_alive(void **unused)
+{
+    (void)unused;
+    for (int p = RILL_SIM_READINESS; p <= RILL_SIM_COMPLETION; p++) {
+        rill_server *server = NULL;
+        rill_sim *sim = NULL;
+        rill_loop *loops[2];
+        client c;
+
+        assert_int_equal(rill_sim_new(&RILL_SIM_OPTIONS(.profile = RILL_SIM_CALM,
+                                          .personality = (rill_sim_personality)p),
+                             &sim),
+            0);
+        assert_int_equal(rill_sim_loop_new(sim, NULL, NULL, &loops[0]), 0);
+        assert_int_equal(rill_sim_loop_new(sim, NULL, NULL, &loops[1]), 0);
+        assert_int_equal(
+            rill_create_server(loops[0], &RILL_SERVER_OPTIONS(.host = "127.0.0.1", .port = 7000),
+                &measure_protocol, NULL, &server),
+            0);
+        assert_int_equal(client_start(&c, loops[1], "127.0.0.1", 7000), 0);
+        for (int i = 0; i < 12; i++)
+            assert_true(rill_sim_step(sim) >= 0);
+        assert_false(c.ended);
+        assert_int_equal(rill_sim_free(sim), 3); /* A server and both ends. */
+        assert_int_equal(c.code, RILL_ELOOPFREED);
+    }
+}
+
 /* ---- weather ---- */
 
 #define CLIENTS 5
@@ -377,6 +407,7 @@ main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_private_world),
         cmocka_unit_test(test_two_hosts),
+        cmocka_unit_test(test_left_alive),
         cmocka_unit_test(test_weather),
         cmocka_unit_test(test_every_allocation_fails),
     };
