@@ -1,6 +1,6 @@
 /*
  * Real servers and clients, as a user writes them, in simulated worlds: on one loop, on loops of
- * several hosts, in every weather, and without memory.
+ * several hosts, in every weather, and without memory. RILL_SIM_SEEDS widens the sweep.
  */
 /* timeout: 300 */
 #include <errno.h>
@@ -358,13 +358,15 @@ weather(uint64_t seed, rill_sim_profile profile)
 static void
 test_weather(void **unused)
 {
+    const char *wider = getenv("RILL_SIM_SEEDS");
+    uint64_t seeds = wider != NULL ? strtoull(wider, NULL, 0) : 120;
     uint64_t fired = 0;
 
     (void)unused;
     assert_int_equal(weather(1, RILL_SIM_CALM), 0);
-    for (uint64_t seed = 1; seed <= 120; seed++)
+    for (uint64_t seed = 1; seed <= seeds; seed++)
         fired += weather(seed, RILL_SIM_SWARM);
-    for (uint64_t seed = 1; seed <= 30; seed++)
+    for (uint64_t seed = 1; seed <= seeds / 4; seed++)
         fired += weather(seed, RILL_SIM_HOSTILE);
     assert_true(fired > 3000);
 }
