@@ -137,6 +137,25 @@ test_send_to_closed(void **state)
     assert_int_equal(f->b.last, 0); /* The reader had its end already. */
 }
 
+/* A reset after the end of the stream tells the reader nothing: its end stays an orderly one. */
+static void
+test_reset_after_the_end(void **state)
+{
+    fixture *f = *state;
+
+    ends_connect_tcp(f);
+    ends_close(f, &f->a, false);
+    ends_wait(f, ends_a_closed);
+    ends_wait(f, ends_b_eof);
+    assert_int_equal(ends_send_result(f, &f->b, "x"), 1);
+    ends_stay_quiet(f);
+    f->b.eof = false;
+    f->ops->resume(f->driver, &f->b.io);
+    ends_wait(f, ends_b_ended);
+    assert_int_equal(f->b.last, 0);
+    assert_int_equal(ends_send_result(f, &f->b, "x"), -EPIPE);
+}
+
 static void
 test_close_delivers_all(void **state)
 {
@@ -168,6 +187,49 @@ test_close_in_recv_record(void **state)
     ends_stay_quiet(f);
     assert_int_equal(f->b.recvs, 1);
     assert_int_equal(f->b.closes, 1);
+}
+
+static void
+close_the_other(rill__op *op)
+{
+    end *e = RILL__CONTAINER(op, end, io.recv);
+    fixture *f = e->fixture;
+    end *other = e == &f->a ? &f->b : &f->a;
+
+    e->recvs++;
+    assert_false(e->io.closing);
+    if (!other->io.closing)
+        f->ops->close_io(f->driver, &other->io, true);
+    f->ops->pause(f->driver, &e->io);
+}
+
+static bool
+one_closed(fixture *f)
+{
+    return f->a.closes + f->b.closes == 1;
+}
+
+/* Both ends have a record on the ready list; the first to run closes the other: whose record is
+ * passed over. */
+static void
+test_close_with_record_queued(void **state)
+{
+    fixture *f = *state;
+
+    ends_connect_tcp(f);
+    f->ops->pause(f->driver, &f->a.io);
+    f->ops->pause(f->driver, &f->b.io);
+    ends_send(f, "hello");
+    assert_int_equal(ends_send_result(f, &f->b, "hello"), 5);
+    ends_stay_quiet(f);
+    f->a.io.recv.fn = close_the_other;
+    f->b.io.recv.fn = close_the_other;
+    f->ops->resume(f->driver, &f->a.io);
+    f->ops->resume(f->driver, &f->b.io);
+    ends_wait(f, one_closed);
+    ends_stay_quiet(f);
+    assert_int_equal(f->a.recvs + f->b.recvs, 1);
+    assert_int_equal(f->a.closes == 1 ? f->a.recvs : f->b.recvs, 0);
 }
 
 static void
@@ -263,8 +325,10 @@ main(void)
         ENDS_TEST(test_send_after_reset),
         ENDS_TEST(test_close_with_unread_bytes_resets),
         ENDS_TEST(test_send_to_closed),
+        ENDS_TEST(test_reset_after_the_end),
         ENDS_TEST(test_close_delivers_all),
         ENDS_TEST(test_close_in_recv_record),
+        ENDS_TEST(test_close_with_record_queued),
         ENDS_TEST(test_cancel_send),
         ENDS_TEST(test_close_with_send_in_flight),
         ENDS_TEST(test_close_while_connecting),

@@ -44,6 +44,61 @@ test_reuse_address_listen(void **state)
     f->sys->close_fd(f->driver, fds[1], false);
 }
 
+/* SO_REUSEADDR of the newer socket alone is not enough. */
+static void
+test_reuse_address_of_one(void **state)
+{
+    fixture *f = *state;
+    rill_addr addr = ends_loopback(RILL_FAMILY_IPV4, 0);
+    int first = ends_open(f, RILL_FAMILY_IPV4);
+
+    assert_int_equal(f->sys->bind(f->driver, first, &addr), 0);
+    assert_int_equal(f->sys->sockname(f->driver, first, &addr), 0);
+    assert_int_equal(ends_try_bind(f, &addr, true), -EADDRINUSE);
+    assert_int_equal(f->sys->set_flag(f->driver, first, RILL__FLAG_REUSE_ADDRESS, 1), 0);
+    assert_int_equal(ends_try_bind(f, &addr, false), -EADDRINUSE);
+    assert_int_equal(ends_try_bind(f, &addr, true), 0);
+    f->sys->close_fd(f->driver, first, false);
+}
+
+/* Of a listener for all addresses and one for this address, this one gets the connection. */
+static void
+test_closest_listener(void **state)
+{
+    fixture *f = *state;
+    rill_addr addr = ends_loopback(RILL_FAMILY_IPV4, 0);
+    rill_addr any;
+    int fds[2];
+
+    for (int i = 0; i < 2; i++) {
+        fds[i] = ends_open(f, RILL_FAMILY_IPV4);
+        assert_int_equal(f->sys->set_flag(f->driver, fds[i], RILL__FLAG_REUSE_PORT, 1), 0);
+    }
+    assert_int_equal(f->sys->bind(f->driver, fds[0], &addr), 0);
+    assert_int_equal(f->sys->sockname(f->driver, fds[0], &f->address), 0);
+    assert_int_equal(rill_addr_parse("0.0.0.0", rill_addr_port(&f->address), &any), 0);
+    assert_int_equal(f->sys->bind(f->driver, fds[1], &any), 0);
+    assert_int_equal(f->sys->listen(f->driver, fds[1], 8), 0);
+    assert_int_equal(f->sys->listen(f->driver, fds[0], 8), 0);
+    ends_attach(f, &f->listener, fds[0], RILL__IO_LISTENER);
+    f->accept_limit = 64;
+    assert_int_equal(f->ops->subscribe(f->driver, &f->listener.io), 0);
+    for (int i = 0; i < 6; i++) {
+        int before = f->accepted;
+
+        ends_attach(f, &f->a, ends_open(f, RILL_FAMILY_IPV4), RILL__IO_STREAM);
+        assert_int_equal(f->ops->connect_start(f->driver, &f->a.io, &f->address), 0);
+        ends_wait(f, ends_a_final);
+        assert_int_equal(f->a.final, 0);
+        ends_stay_quiet(f);
+        assert_int_equal(f->accepted, before + 1);
+        ends_close(f, &f->a, true);
+        ends_wait(f, ends_a_closed);
+        f->sys->close_fd(f->driver, f->fds[before], true);
+    }
+    f->sys->close_fd(f->driver, fds[1], false);
+}
+
 static void
 test_reuse_port(void **state)
 {
@@ -362,6 +417,8 @@ main(void)
     static const struct CMUnitTest tests[] = {
         ENDS_TEST(test_bind_in_use),
         ENDS_TEST(test_reuse_address_listen),
+        ENDS_TEST(test_reuse_address_of_one),
+        ENDS_TEST(test_closest_listener),
         ENDS_TEST(test_reuse_port),
         ENDS_TEST(test_time_wait),
         ENDS_TEST(test_reset_leaves_port_free),

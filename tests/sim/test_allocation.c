@@ -120,6 +120,38 @@ test_loop_allocations(void **unused)
 }
 
 static void
+expect_pattern(const rill_sim_options *options, const char *pattern)
+{
+    const rill_allocator *allocator;
+    rill_sim *sim = NULL;
+
+    assert_int_equal(rill_sim_new(options, &sim), 0);
+    allocator = rill_sim_allocator(sim);
+    for (const char *at = pattern; *at != '\0'; at++) {
+        void *ptr = allocator->alloc(allocator->ctx, 10, RILL_TAG_WRITE);
+
+        assert_int_equal(ptr != NULL, *at == '+');
+        if (ptr != NULL)
+            allocator->free(allocator->ctx, ptr, 10, RILL_TAG_WRITE);
+    }
+    assert_int_equal(rill_sim_free(sim), 0);
+}
+
+static void
+test_which_one_fails(void **unused)
+{
+    (void)unused;
+    expect_pattern(&RILL_SIM_OPTIONS(.profile = RILL_SIM_CALM), "++++++");
+    expect_pattern(&RILL_SIM_OPTIONS(.profile = RILL_SIM_CALM, .fail_allocation = 1), "-+++++");
+    expect_pattern(&RILL_SIM_OPTIONS(.profile = RILL_SIM_CALM, .fail_allocation = 3), "++-+++");
+    expect_pattern(
+        &RILL_SIM_OPTIONS(.profile = RILL_SIM_CALM, .fail_allocations_from = 4), "+++---");
+    expect_pattern(&RILL_SIM_OPTIONS(.profile = RILL_SIM_CALM, .fail_allocation = 2,
+                       .fail_allocations_from = 5),
+        "+-++--");
+}
+
+static void
 test_allocation_faults(void **unused)
 {
     rill_sim_options options = RILL_SIM_OPTIONS(.profile = RILL_SIM_CALM);
@@ -172,6 +204,7 @@ int
 main(void)
 {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_which_one_fails),
         cmocka_unit_test(test_loop_allocations),
         cmocka_unit_test(test_allocation_faults),
         cmocka_unit_test(test_world_allocations),

@@ -186,6 +186,8 @@ test_descriptor_limit(void **unused)
 {
     fixture f;
     rill_sim_peer *second;
+    rill_addr addr;
+    int fd;
 
     (void)unused;
     open_world(&f, RILL_SIM_READINESS);
@@ -201,6 +203,12 @@ test_descriptor_limit(void **unused)
     rill_sim_peer_close(f.peer);
     assert_int_equal(rill_sim_run_for(f.sim, RILL_S), 0);
     assert_int_equal(f.echo.accepted, 2);
+    /* As the kernel: the descriptor is looked for first, then a connection. */
+    assert_int_equal(
+        f.loop->ops->accept_take(f.loop->driver, &f.echo.listener, &fd, &addr), -EMFILE);
+    assert_int_equal(rill_sim_set_descriptors_max(f.sim, NULL, 0), 0);
+    assert_int_equal(
+        f.loop->ops->accept_take(f.loop->driver, &f.echo.listener, &fd, &addr), -EAGAIN);
     close_world(&f);
 }
 

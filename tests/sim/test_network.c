@@ -200,8 +200,7 @@ test_wildcard(void **state)
     assert_int_equal(rill_sim_peer_error(f->client), -ECONNREFUSED);
 }
 
-/* A backlog of 1 takes two; the third is tried again after a second, and let in when there is room.
- * */
+/* A backlog of 1 takes two; the third tries again after a second, and gets in if there is room. */
 static void
 test_backlog(void **state)
 {

@@ -506,6 +506,101 @@ test_loops_freed_with_connections(void **unused)
     }
 }
 
+/* The number of a closed descriptor never names the next one. */
+static void
+test_stale_descriptor(void **unused)
+{
+    rill_sim *sim = new_world();
+    rill_loop *loop = new_loop(sim, NULL);
+    rill__io io = { 0 };
+    int stale;
+    int fd;
+
+    (void)unused;
+    assert_int_equal(loop->sys->socket(loop->driver, RILL_FAMILY_IPV4, &stale), 0);
+    loop->sys->close_fd(loop->driver, stale, false);
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(loop->sys->socket(loop->driver, RILL_FAMILY_IPV4, &fd), 0);
+        assert_int_not_equal(fd, stale);
+        assert_int_equal(loop->sys->listen(loop->driver, stale, 1), -EBADF);
+        assert_int_equal(loop->ops->attach(loop->driver, &io, stale, RILL__IO_STREAM), -EBADF);
+        loop->sys->close_fd(loop->driver, stale, false); /* Nothing. */
+        assert_int_equal(rill_sim_descriptors(sim, NULL), 1);
+        loop->sys->close_fd(loop->driver, fd, false);
+    }
+    assert_int_equal(rill_sim_free(sim), 0);
+}
+
+/* A path that was removed and made again is another file. */
+static void
+test_path_identity(void **unused)
+{
+    rill_sim *sim = new_world();
+    rill_loop *loop = new_loop(sim, NULL);
+    uint64_t identities[2][2];
+    rill_addr addr;
+    int fd;
+
+    (void)unused;
+    assert_int_equal(rill_addr_unix("/run/x", &addr), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(loop->sys->socket(loop->driver, RILL_FAMILY_UNIX, &fd), 0);
+        assert_int_equal(loop->sys->bind(loop->driver, fd, &addr), 0);
+        assert_int_equal(loop->sys->unix_identity(loop->driver, &addr, identities[i]), 0);
+        loop->sys->close_fd(loop->driver, fd, false);
+        assert_int_equal(loop->sys->unix_unlink(loop->driver, &addr), 0);
+    }
+    assert_memory_not_equal(identities[0], identities[1], sizeof(identities[0]));
+    assert_int_equal(rill_sim_free(sim), 0);
+}
+
+/* A file at the path, put there by the test, is nobody's socket. */
+static void
+test_file_at_a_path(void **unused)
+{
+    rill_sim *sim = new_world();
+    rill_loop *loop = new_loop(sim, NULL);
+    rill_addr addr;
+
+    (void)unused;
+    assert_int_equal(rill_sim_put_file(sim, NULL, "/run/x"), 0);
+    assert_int_equal(rill_addr_unix("/run/x", &addr), 0);
+    assert_int_equal(loop->sys->unix_stale(loop->driver, &addr), -EADDRINUSE);
+    assert_int_equal(loop->sys->unix_chmod(loop->driver, &addr, 0), 0);
+    assert_int_equal(loop->sys->unix_unlink(loop->driver, &addr), 0);
+    assert_int_equal(loop->sys->unix_stale(loop->driver, &addr), 0);
+    assert_int_equal(rill_sim_free(sim), 0);
+}
+
+/* A port that was bound by hand is nobody else's, not for connects either. */
+static void
+test_bound_port_is_kept(void **unused)
+{
+    rill_sim *sim = new_world();
+    rill_sim_peer *holders[64];
+    rill_sim_peer *listener;
+    rill_addr addr;
+    int ports[64];
+
+    (void)unused;
+    assert_int_equal(rill_sim_listen(sim, NULL, "127.0.0.1:7", 4096, &listener), 0);
+    for (int i = 0; i < 64; i++) { /* Ephemeral ports, one after another. */
+        assert_int_equal(rill_sim_listen(sim, NULL, "127.0.0.1:0", 1, &holders[i]), 0);
+        assert_int_equal(rill_sim_peer_sockname(holders[i], &addr), 0);
+        ports[i] = rill_addr_port(&addr);
+    }
+    for (int i = 0; i < 28232 - 64; i++) {
+        rill_sim_peer *peer;
+
+        assert_int_equal(rill_sim_dial(sim, NULL, "127.0.0.1:7", &peer), 0);
+        assert_int_equal(rill_sim_peer_sockname(peer, &addr), 0);
+        for (int k = 0; k < 64; k++)
+            assert_int_not_equal(rill_addr_port(&addr), ports[k]);
+    }
+    assert_int_equal(rill_sim_dial(sim, NULL, "127.0.0.1:7", &holders[0]), -EADDRNOTAVAIL);
+    assert_int_equal(rill_sim_free(sim), 0);
+}
+
 /* ---- looking ---- */
 
 typedef struct lines {
@@ -577,6 +672,10 @@ main(void)
         cmocka_unit_test(test_leaked_allocation),
         cmocka_unit_test(test_leftover_timer),
         cmocka_unit_test(test_loops_freed_with_connections),
+        cmocka_unit_test(test_stale_descriptor),
+        cmocka_unit_test(test_path_identity),
+        cmocka_unit_test(test_file_at_a_path),
+        cmocka_unit_test(test_bound_port_is_kept),
         cmocka_unit_test(test_dump),
     };
 

@@ -288,7 +288,6 @@ typedef struct sim_pipe {
     bool fin_written, fin_sent, fin_arrived;
     bool dead;       /* Nothing goes through any more. */
     bool delivering; /* A segment is arriving: the ack need not send more. */
-    rill_ns last_at;
     sim_event arrive;
     sim_event ack;
     rill_ns retry_since; /* RILL_NEVER: not retrying. */

@@ -262,9 +262,6 @@ push_segment(sim_socket *receiver, enum sim_flight what, size_t bytes)
                 &receiver->uses[RILL_SIM_FAULT_STALL], (uint64_t)(100 * RILL_MS),
                 (uint64_t)(5 * RILL_S));
     }
-    if (at < pipe->last_at)
-        at = pipe->last_at;
-    pipe->last_at = at;
     pipe->segments_made++;
     segment = (sim_segment){ .end = pipe->sent, .at = at, .what = (uint8_t)what };
     if (at <= sim->now && pipe->count == 0 && !pipe->delivering &&
