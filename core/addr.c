@@ -162,8 +162,8 @@ rill_addr_port(const rill_addr *addr)
     return -1;
 }
 
-/* The host's bytes: what connections of one peer have in common. An IPv4 address mapped into IPv6 is
- * the IPv4 one. */
+/* The host's bytes: what connections of one peer have in common. An IPv4 address mapped into IPv6
+ * is the IPv4 one. */
 size_t
 rill__addr_host(const rill_addr *addr, uint8_t ret_bytes[16])
 {
@@ -199,7 +199,7 @@ rill_addr_equal(const rill_addr *a, const rill_addr *b)
     /* Not the flow label, which is no part of where it is. */
     if (rill_addr_family(a) == RILL_FAMILY_IPV6)
         return a6.sin6_port == b6.sin6_port && a6.sin6_scope_id == b6.sin6_scope_id &&
-            memcmp(&a6.sin6_addr, &b6.sin6_addr, sizeof(a6.sin6_addr)) == 0;
+               memcmp(&a6.sin6_addr, &b6.sin6_addr, sizeof(a6.sin6_addr)) == 0;
     return a->len == b->len && memcmp(a->storage, b->storage, a->len) == 0;
 }
 

@@ -15,7 +15,8 @@ static const struct {
     const char *name;
     const char *sentence;
 } errors[] = {
-#define RILL_ERROR_ROW(name, number, class_, sentence) { name, RILL_CLASS_##class_, #name, sentence },
+#define RILL_ERROR_ROW(name, number, class_, sentence) \
+    { name, RILL_CLASS_##class_, #name, sentence },
     RILL_ERROR_LIST(RILL_ERROR_ROW)
 #undef RILL_ERROR_ROW
 };

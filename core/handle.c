@@ -42,8 +42,7 @@ void
 rill__handles_init(rill_loop *loop)
 {
     rill__slab_init(&loop->soon, RILL__ID_SOON, sizeof(soon), 0);
-    rill__slab_init(
-        &loop->user_timers, RILL__ID_TIMER, sizeof(timer_object), sizeof(timer_cold));
+    rill__slab_init(&loop->user_timers, RILL__ID_TIMER, sizeof(timer_object), sizeof(timer_cold));
     rill__slab_init(&loop->operations, RILL__ID_OPERATION, sizeof(rill__operation), 0);
 }
 
@@ -89,8 +88,7 @@ soon_run(rill__ready *ready)
 }
 
 int
-rill_call_soon_site(
-    rill_loop *loop, rill_callback fn, void *arg, const char *site, rill_id *ret_id)
+rill_call_soon_site(rill_loop *loop, rill_callback fn, void *arg, const char *site, rill_id *ret_id)
 {
     int rc = may_schedule(loop, fn, "rill_call_soon");
     soon *s;
@@ -197,8 +195,8 @@ arm(rill_loop *loop, rill_ns when, rill_ns period, rill_callback fn, void *arg, 
 }
 
 int
-rill_call_at_site(rill_loop *loop, rill_ns when, rill_callback fn, void *arg, const char *site,
-    rill_id *ret_id)
+rill_call_at_site(
+    rill_loop *loop, rill_ns when, rill_callback fn, void *arg, const char *site, rill_id *ret_id)
 {
     int rc = may_schedule(loop, fn, "rill_call_at");
 
@@ -221,8 +219,8 @@ time_after(rill_loop *loop, rill_ns delay)
 }
 
 int
-rill_call_later_site(rill_loop *loop, rill_ns delay, rill_callback fn, void *arg, const char *site,
-    rill_id *ret_id)
+rill_call_later_site(
+    rill_loop *loop, rill_ns delay, rill_callback fn, void *arg, const char *site, rill_id *ret_id)
 {
     int rc = may_schedule(loop, fn, "rill_call_later");
 
@@ -232,8 +230,8 @@ rill_call_later_site(rill_loop *loop, rill_ns delay, rill_callback fn, void *arg
 }
 
 int
-rill_call_every_site(rill_loop *loop, rill_ns period, rill_callback fn, void *arg,
-    const char *site, rill_id *ret_id)
+rill_call_every_site(
+    rill_loop *loop, rill_ns period, rill_callback fn, void *arg, const char *site, rill_id *ret_id)
 {
     int rc = may_schedule(loop, fn, "rill_call_every");
 

@@ -1,9 +1,9 @@
 /*
  * The inbox: the only door between threads.
  *
- * Senders append to one of two arrays under a mutex; the loop swaps the arrays and runs the full one
- * without the lock. In steady state nothing is allocated. The driver is woken only if the loop has
- * announced that it sleeps: the loop stores `sleeping`, then looks at `count`; a sender stores
+ * Senders append to one of two arrays under a mutex; the loop swaps the arrays and runs the full
+ * one without the lock. In steady state nothing is allocated. The driver is woken only if the loop
+ * has announced that it sleeps: the loop stores `sleeping`, then looks at `count`; a sender stores
  * `count`, then looks at `sleeping`; both sequentially consistent, so one of them sees the other.
  *
  * Messages of one batch run as one node of the ready list, one after another, in order of arrival.
@@ -32,8 +32,8 @@ struct rill__inbox {
     bool closed;         /* Under the lock. */
     atomic_size_t count; /* incoming.count, to look at without the lock. */
     atomic_bool sleeping;
-    batch running;      /* The loop's. */
-    size_t position;    /* In running. */
+    batch running;   /* The loop's. */
+    size_t position; /* In running. */
     rill__ready node;
     bool queued;
 };
@@ -54,7 +54,8 @@ rill__inbox_new(rill_loop *loop, rill__inbox **ret_inbox)
     return 0;
 }
 
-/* The arrays are not in the loop's books: senders grow them, and the books are the loop thread's. */
+/* The arrays are not in the loop's books: senders grow them, and the books are the loop thread's.
+ * */
 static void
 batch_free(rill_loop *loop, batch *b)
 {
@@ -96,7 +97,8 @@ rill__inbox_is_empty(rill__inbox *inbox)
     return atomic_load(&inbox->count) == 0;
 }
 
-/* A message may start a run of the loop's epilogue (staged writes) of its own, like any callback. */
+/* A message may start a run of the loop's epilogue (staged writes) of its own, like any callback.
+ * */
 static void
 run_batch(rill__ready *node)
 {
@@ -152,8 +154,8 @@ grow(rill_loop *loop, batch *b)
     message *messages;
 
     if (b->messages == NULL)
-        messages = loop->allocator.alloc(
-            loop->allocator.ctx, capacity * sizeof(message), RILL_TAG_LOOP);
+        messages =
+            loop->allocator.alloc(loop->allocator.ctx, capacity * sizeof(message), RILL_TAG_LOOP);
     else
         messages = loop->allocator.resize(loop->allocator.ctx, b->messages,
             b->capacity * sizeof(message), capacity * sizeof(message), RILL_TAG_LOOP);

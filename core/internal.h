@@ -1,6 +1,6 @@
 /*
- * What the files of core/ share, and what the floors above use of it: the loop's struct, ready nodes,
- * timers, ids, objects, reports. Nothing here is public.
+ * What the files of core/ share, and what the floors above use of it: the loop's struct, ready
+ * nodes, timers, ids, objects, reports. Nothing here is public.
  */
 #ifndef RILL__CORE_INTERNAL_H
 #define RILL__CORE_INTERNAL_H
@@ -21,10 +21,10 @@
 
 /* Always on: what would corrupt memory ends the process with a sentence that says what to do. */
 _Noreturn void rill__panic(const char *format, ...) RILL_PRINTF(1, 2);
-#define rill__check(condition)                                                                     \
-    do {                                                                                           \
-        if (RILL__UNLIKELY(!(condition)))                                                          \
-            rill__panic("%s:%d: internal check failed: %s", __FILE__, __LINE__, #condition);       \
+#define rill__check(condition)                                                               \
+    do {                                                                                     \
+        if (RILL__UNLIKELY(!(condition)))                                                    \
+            rill__panic("%s:%d: internal check failed: %s", __FILE__, __LINE__, #condition); \
     } while (0)
 
 /* Bugs planted for the tests of the tests: RILL_BUG=name in a build with RILL_TESTING. */
@@ -55,8 +55,8 @@ typedef struct rill__slot {
     uint32_t live : 1;
 } rill__slot;
 
-/* Objects of one size with an id each, in pages that stay until the loop goes: a stale id can always
- * be looked up. Free ones are chained through their second word. */
+/* Objects of one size with an id each, in pages that stay until the loop goes: a stale id can
+ * always be looked up. Free ones are chained through their second word. */
 typedef struct rill__slab {
     unsigned char **pages; /* Aligned to 64 bytes. */
     struct rill__slab_free *free;
@@ -153,7 +153,7 @@ struct rill__timer {
     rill_ns deadline;
     uint64_t sequence : 54;
     uint64_t place : 4;
-    uint64_t user : 1;     /* A rill__user_timer; else a rill__own_timer. */
+    uint64_t user : 1; /* A rill__user_timer; else a rill__own_timer. */
     uint64_t periodic : 1;
     uint64_t canceled : 1; /* While READY: skip it. */
     uint64_t moved : 1;    /* While READY: arm it anew at `deadline` instead of running it. */
@@ -227,7 +227,12 @@ void rill__operation_end(rill_loop *loop, rill_id id); /* 0 and stale ids are ig
 
 /* ---- objects with a place on the leftover list ---- */
 
-enum rill__object_kind { RILL__OBJECT_CONNECT, RILL__OBJECT_SERVER, RILL__OBJECT_TRANSPORT, RILL__OBJECT_KINDS };
+enum rill__object_kind {
+    RILL__OBJECT_CONNECT,
+    RILL__OBJECT_SERVER,
+    RILL__OBJECT_TRANSPORT,
+    RILL__OBJECT_KINDS
+};
 
 typedef struct rill__object {
     rill__link link;
@@ -235,7 +240,7 @@ typedef struct rill__object {
 } rill__object;
 
 typedef struct rill__object_ops {
-    void (*end)(rill__object *object);      /* The loop is being freed: begin to end it. */
+    void (*end)(rill__object *object); /* The loop is being freed: begin to end it. */
     void (*describe)(const rill__object *object, char *buf, size_t size);
 } rill__object_ops;
 
@@ -267,7 +272,8 @@ struct rill_loop {
     rill__ready *ready_tail;
     size_t ready_count;
     size_t turn_left; /* How many at the head of the list this turn still runs. */
-    void (*epilogue)(void *object); /* After the present callback: the staged write, see stream.c. */
+    void (*epilogue)(
+        void *object); /* After the present callback: the staged write, see stream.c. */
     void *epilogue_object;
     const rill__driver_ops *ops;
     rill__driver *driver;
@@ -282,7 +288,7 @@ struct rill_loop {
     uint8_t tag;
     uint32_t fork_generation;
     uint32_t generation_salt;
-    rill__ready *reap; /* Run at the turn's end, chained through next. */
+    rill__ready *reap;        /* Run at the turn's end, chained through next. */
     const char *current_site; /* Of the running callback, for the slow report. */
     const char *current_what;
 
@@ -328,7 +334,7 @@ static inline rill_id
 rill__id(const rill_loop *loop, uint8_t kind, const rill__slot *slot)
 {
     return (rill_id)kind << 61 | (rill_id)loop->tag << (RILL__INDEX_BITS + RILL__GENERATION_BITS) |
-        (rill_id)slot->index << RILL__GENERATION_BITS | slot->generation;
+           (rill_id)slot->index << RILL__GENERATION_BITS | slot->generation;
 }
 
 /* The loop that runs in this thread. */
@@ -411,8 +417,8 @@ void rill__loop_run_epilogue(rill_loop *loop);
 void rill__log(rill_loop *loop, rill_log_level level, const char *format, ...) RILL_PRINTF(3, 4);
 
 /* Remember why a call fails and return `code`. The sentence is formatted into the loop. */
-int rill__fail(rill_loop *loop, int code, rill_layer layer, const char *format, ...)
-    RILL_PRINTF(4, 5);
+int
+rill__fail(rill_loop *loop, int code, rill_layer layer, const char *format, ...) RILL_PRINTF(4, 5);
 
 void rill__report(rill_loop *loop, enum rill_error_kind kind, int code, const char *site,
     rill_transport *transport, rill_server *server, const char *format, ...) RILL_PRINTF(7, 8);

@@ -13,12 +13,12 @@
 
 #include "core/internal.h"
 
-#define WAIT_MAX        (24 * 3600 * RILL_S)
-#define HOT_BYTES       ((size_t)128 * 1024)
-#define HOT_BYTES_MIN   ((size_t)4 * 1024)
-#define HOT_BYTES_MAX   ((size_t)64 * 1024 * 1024)
-#define HELD_BYTES_MAX  ((size_t)64 * 1024 * 1024)
-#define SLOW_CALLBACK   (100 * RILL_MS)
+#define WAIT_MAX       (24 * 3600 * RILL_S)
+#define HOT_BYTES      ((size_t)128 * 1024)
+#define HOT_BYTES_MIN  ((size_t)4 * 1024)
+#define HOT_BYTES_MAX  ((size_t)64 * 1024 * 1024)
+#define HELD_BYTES_MAX ((size_t)64 * 1024 * 1024)
+#define SLOW_CALLBACK  (100 * RILL_MS)
 
 __thread rill_loop *rill__running __attribute__((tls_model("initial-exec")));
 uint32_t rill__fork_generation;
@@ -291,15 +291,16 @@ rill_loop_time(rill_loop *loop)
 rill_ns
 rill_loop_now(const rill_loop *loop)
 {
-    return rill__loop_now((rill_loop *)loop); /* A cache is filled; the loop's state is not changed. */
+    return rill__loop_now(
+        (rill_loop *)loop); /* A cache is filled; the loop's state is not changed. */
 }
 
 rill_loop *
 rill_loop_running(void)
 {
     return rill__running != NULL && rill__running->fork_generation == rill__fork_generation
-        ? rill__running
-        : NULL;
+               ? rill__running
+               : NULL;
 }
 
 bool
@@ -429,9 +430,10 @@ configure(rill_loop *loop, const rill_loop_options *options)
     loop->allocator = options->allocator != NULL ? *options->allocator : rill__default_allocator;
     loop->log = options->log;
     loop->log_arg = options->log_arg;
-    loop->log_level = options->log_level != RILL_LOG_DEFAULT ? options->log_level : RILL_LOG_WARNING;
-    loop->debug = options->debug > 0 ||
-        (options->debug == 0 && debug != NULL && strcmp(debug, "0") != 0);
+    loop->log_level =
+        options->log_level != RILL_LOG_DEFAULT ? options->log_level : RILL_LOG_WARNING;
+    loop->debug =
+        options->debug > 0 || (options->debug == 0 && debug != NULL && strcmp(debug, "0") != 0);
     loop->slow_callback = options->slow_callback != 0 ? options->slow_callback : SLOW_CALLBACK;
     loop->hot_bytes = options->recv_buffer_bytes != 0 ? options->recv_buffer_bytes : HOT_BYTES;
     loop->held_bytes_max = options->held_bytes_max != 0 ? options->held_bytes_max : HELD_BYTES_MAX;
@@ -489,7 +491,8 @@ rill_loop_new(const rill_loop_options *options, rill_loop **ret_loop)
 
     (void)pthread_once(&once, watch_forks);
     if (options != NULL)
-        rc = rill__options_copy(NULL, "rill_loop_options", options, options->size, &opts, sizeof(opts));
+        rc = rill__options_copy(
+            NULL, "rill_loop_options", options, options->size, &opts, sizeof(opts));
     if (rc < 0)
         return rc;
     driver = opts.driver != NULL ? opts.driver : from_environment("RILL_DRIVER");
@@ -548,8 +551,8 @@ static void
 run_rest(rill_loop *loop)
 {
     while (loop->object_count[RILL__OBJECT_TRANSPORT] + loop->object_count[RILL__OBJECT_SERVER] +
-            loop->object_count[RILL__OBJECT_CONNECT] + loop->ready_count !=
-        0) {
+               loop->object_count[RILL__OBJECT_CONNECT] + loop->ready_count !=
+           0) {
         int rc = turn(loop, true, RILL_NEVER, 0);
 
         if (rc < 0)

@@ -1,9 +1,9 @@
 /*
  * A pool of sized objects in pages that live as long as the loop.
  *
- * Size classes are multiples of 16 bytes; a page holds objects of one class. A released object keeps
- * its first bytes, where transports have their mark of death: a dangling pointer reads the mark, not
- * foreign memory. Freed last in, first out. Loop thread only.
+ * Size classes are multiples of 16 bytes; a page holds objects of one class. A released object
+ * keeps its first bytes, where transports have their mark of death: a dangling pointer reads the
+ * mark, not foreign memory. Freed last in, first out. Loop thread only.
  */
 #include "core/internal.h"
 
@@ -27,7 +27,8 @@ class_size(size_t size)
 static struct rill__pool_free *
 link_of(void *object, size_t size)
 {
-    return (struct rill__pool_free *)(void *)((char *)object + size - sizeof(struct rill__pool_free));
+    return (
+        struct rill__pool_free *)(void *)((char *)object + size - sizeof(struct rill__pool_free));
 }
 
 static void *

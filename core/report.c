@@ -105,14 +105,13 @@ rill__report(rill_loop *loop, enum rill_error_kind kind, int code, const char *s
     va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    rill_loop_report(loop,
-        &(rill_error_context){ .size = sizeof(rill_error_context),
-            .kind = kind,
-            .code = code,
-            .message = text,
-            .site = site,
-            .transport = transport,
-            .server = server });
+    rill_loop_report(loop, &(rill_error_context){ .size = sizeof(rill_error_context),
+                               .kind = kind,
+                               .code = code,
+                               .message = text,
+                               .site = site,
+                               .transport = transport,
+                               .server = server });
 }
 
 static bool

@@ -26,7 +26,7 @@ static size_t
 page_bytes(const rill__slab *slab)
 {
     return (size_t)RILL__SLAB_PAGE * (slab->object_size + slab->cold_size) + PAGE_ALIGN +
-        sizeof(void *);
+           sizeof(void *);
 }
 
 /* The address that the allocator gave is kept in the page's last word. */
@@ -100,7 +100,7 @@ rill__slab_at(const rill__slab *slab, uint32_t index)
     if (index / RILL__SLAB_PAGE >= slab->page_count)
         return NULL;
     return slab->pages[index / RILL__SLAB_PAGE] +
-        (size_t)(index % RILL__SLAB_PAGE) * slab->object_size;
+           (size_t)(index % RILL__SLAB_PAGE) * slab->object_size;
 }
 
 void *
@@ -121,5 +121,5 @@ rill__slab_cold(const rill__slab *slab, const void *object)
     uint32_t index = slot->index;
 
     return slab->pages[index / RILL__SLAB_PAGE] + (size_t)RILL__SLAB_PAGE * slab->object_size +
-        (size_t)(index % RILL__SLAB_PAGE) * slab->cold_size;
+           (size_t)(index % RILL__SLAB_PAGE) * slab->cold_size;
 }

@@ -2,23 +2,23 @@
  * Timers: a hierarchical wheel that feeds a heap.
  *
  * The wheel (8 levels of 64 slots, ticks of 2^20 ns, an occupancy bitmap per level) makes arming,
- * canceling and pushing back cost O(1). A timer's level is given by the highest bit in which its tick
- * differs from the present one, so every timer of a level is due before every timer of the next.
- * When the clock reaches a slot its timers move down, at last into a pairing heap ordered by
+ * canceling and pushing back cost O(1). A timer's level is given by the highest bit in which its
+ * tick differs from the present one, so every timer of a level is due before every timer of the
+ * next. When the clock reaches a slot its timers move down, at last into a pairing heap ordered by
  * (deadline, sequence), which holds exactly what is due in the present tick: the order is exact to
  * the nanosecond and FIFO among equals, and nothing fires early.
  *
  * Nodes are intrusive, so nothing here allocates or fails. A canceled timer is unlinked at once.
- * Invariant: heap holds every armed timer with tick <= timers->tick; wheel slots hold the others, at
- * or (after a lazy re-arm) before their true place. Loop thread only.
+ * Invariant: heap holds every armed timer with tick <= timers->tick; wheel slots hold the others,
+ * at or (after a lazy re-arm) before their true place. Loop thread only.
  */
 #include "core/internal.h"
 
-#define LEVEL_MASK      ((uint64_t)RILL__WHEEL_SLOTS - 1)
-#define SEQUENCE_MASK   ((UINT64_C(1) << 54) - 1)
-#define SLOT_SCAN_MAX   32
-#define TICK(deadline)  ((uint64_t)((deadline) > 0 ? (deadline) : 0) >> RILL__WHEEL_TICK_BITS)
-#define SHIFT(level)    ((unsigned)(level)*RILL__WHEEL_LEVEL_BITS)
+#define LEVEL_MASK     ((uint64_t)RILL__WHEEL_SLOTS - 1)
+#define SEQUENCE_MASK  ((UINT64_C(1) << 54) - 1)
+#define SLOT_SCAN_MAX  32
+#define TICK(deadline) ((uint64_t)((deadline) > 0 ? (deadline) : 0) >> RILL__WHEEL_TICK_BITS)
+#define SHIFT(level)   ((unsigned)(level)*RILL__WHEEL_LEVEL_BITS)
 
 static bool
 before(const rill__timer *a, const rill__timer *b)
@@ -52,7 +52,8 @@ heap_meld(rill__timer *a, rill__timer *b)
     return a;
 }
 
-/* Make one heap of a list of siblings: pair them from the left, then meld the pairs from the right. */
+/* Make one heap of a list of siblings: pair them from the left, then meld the pairs from the right.
+ * */
 static rill__timer *
 heap_merge_siblings(rill__timer *first)
 {
@@ -143,7 +144,8 @@ wheel_remove(rill__timers *timers, rill__timer *timer)
         return;
     }
     /* The last of a slot clears its bit. */
-    if (timer->prev_link < first || timer->prev_link >= first + RILL__WHEEL_LEVELS * RILL__WHEEL_SLOTS)
+    if (timer->prev_link < first ||
+        timer->prev_link >= first + RILL__WHEEL_LEVELS * RILL__WHEEL_SLOTS)
         return;
     index = timer->prev_link - first;
     timers->occupied[index / RILL__WHEEL_SLOTS] &= ~(UINT64_C(1) << (index % RILL__WHEEL_SLOTS));

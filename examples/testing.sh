@@ -33,6 +33,7 @@ start_server() {
     read -r first <&3 || fail "no line from: $*"
     addr=${first#listening on }
     [ "$addr" != "$first" ] || fail "not the line of a server that is ready: $first"
+    # shellcheck disable=SC2034 # For those that include this.
     port=${addr##*:}
 }
 

@@ -1,10 +1,11 @@
 /*
  * Accepting: from a listener's record to transports.
  *
- * A record takes as many connections as the budget says: one at first, twice as many as long as that
- * many are waiting, at most accepts_per_turn; so a lone connection costs one accept and a crowd is
- * taken in few turns. Without descriptors or memory the listener rests for 100 ms at a time, and the
- * error handler hears of the episode once; clients wait in the backlog. Loop thread only.
+ * A record takes as many connections as the budget says: one at first, twice as many as long as
+ * that many are waiting, at most accepts_per_turn; so a lone connection costs one accept and a
+ * crowd is taken in few turns. Without descriptors or memory the listener rests for 100 ms at a
+ * time, and the error handler hears of the episode once; clients wait in the backlog. Loop thread
+ * only.
  */
 #include <errno.h>
 

@@ -1,10 +1,10 @@
 /*
  * Connect attempts: one address after another until one answers.
  *
- * An attempt is an object of the loop, named by an id. It begins in the turn after the call, has one
- * io for the socket that is being connected, and ends exactly once: with a transport, with a failure
- * that lists every address tried, or canceled. Its memory goes when its io is closed. Loop thread
- * only.
+ * An attempt is an object of the loop, named by an id. It begins in the turn after the call, has
+ * one io for the socket that is being connected, and ends exactly once: with a transport, with a
+ * failure that lists every address tried, or canceled. Its memory goes when its io is closed. Loop
+ * thread only.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -25,13 +25,13 @@ typedef struct attempt {
     rill_addr addrs[RILL__HOST_ADDRS];
     rill_addr local;
     int addrs_count;
-    int next;      /* The address to try. */
-    int fd;        /* -1, or the socket, owned by the io when `attached`. */
+    int next; /* The address to try. */
+    int fd;   /* -1, or the socket, owned by the io when `attached`. */
     bool attached;
-    bool closing;  /* The io's close record is under way. */
-    bool begun;    /* `begin` is off the ready list. */
-    bool ended;    /* `done` has run, or never will. */
-    int code;      /* Of the last failure. */
+    bool closing; /* The io's close record is under way. */
+    bool begun;   /* `begin` is off the ready list. */
+    bool ended;   /* `done` has run, or never will. */
+    int code;     /* Of the last failure. */
     rill_socket_hook hook;
     void *hook_arg;
     rill__config config;
@@ -86,9 +86,9 @@ end(attempt *a, rill_transport *t, int code, const char *sentence)
     rill_connected_fn done = a->done;
     void *done_arg = a->done_arg;
     rill_reason reason = { .code = code,
-        .layer = code >= 0 ? RILL_LAYER_NONE
-            : code >= -4095 ? RILL_LAYER_SYSTEM
-                            : RILL_LAYER_TRANSPORT,
+        .layer = code >= 0       ? RILL_LAYER_NONE
+                 : code >= -4095 ? RILL_LAYER_SYSTEM
+                                 : RILL_LAYER_TRANSPORT,
         .native = code < 0 && code >= -4095 ? -code : 0,
         .sentence = sentence };
     char text[sizeof(a->text)];
@@ -222,8 +222,7 @@ bind_local(attempt *a, rill_family family)
     rc = a->loop->sys->bind(a->loop->driver, a->fd, &a->local);
     if (rc < 0 && a->text_len < sizeof(a->text)) {
         int len = snprintf(a->text + a->text_len, sizeof(a->text) - a->text_len,
-            " cannot bind to local address %s;",
-            rill_addr_format(&a->local, where, sizeof(where)));
+            " cannot bind to local address %s;", rill_addr_format(&a->local, where, sizeof(where)));
 
         a->text_len += len > 0 ? (size_t)len : 0;
     }
@@ -326,9 +325,8 @@ attempt_describe(const rill__object *object, char *buf, size_t size)
     snprintf(buf, size, "<%s>", RILL__CONTAINER(object, attempt, object)->text);
 }
 
-static const rill__object_ops attempt_object_ops = {
-    .end = attempt_end, .describe = attempt_describe
-};
+static const rill__object_ops attempt_object_ops = { .end = attempt_end,
+    .describe = attempt_describe };
 
 static int
 target(rill_loop *loop, const rill_connect_options *o, attempt *a)
@@ -366,11 +364,9 @@ configure(rill_loop *loop, const rill_connect_options *o, attempt *a)
     if (rc < 0)
         return rc;
     if (o->timeout < 0 && o->timeout != RILL_NEVER)
-        return rill__fail(
-            loop, RILL_EINVAL, RILL_LAYER_TRANSPORT, "connect: a negative timeout");
+        return rill__fail(loop, RILL_EINVAL, RILL_LAYER_TRANSPORT, "connect: a negative timeout");
     if (o->local_host != NULL || o->local_port != 0) {
-        const char *any =
-            rill_addr_family(&a->addrs[0]) == RILL_FAMILY_IPV6 ? "::" : "0.0.0.0";
+        const char *any = rill_addr_family(&a->addrs[0]) == RILL_FAMILY_IPV6 ? "::" : "0.0.0.0";
 
         rc = rill_addr_parse(o->local_host != NULL ? o->local_host : any, o->local_port, &a->local);
         if (rc < 0)
@@ -392,8 +388,8 @@ name_target(attempt *a, const rill_connect_options *o)
     if (o->host != NULL)
         len = snprintf(a->text, sizeof(a->text), "connect to %s:%d:", o->host, o->port);
     else
-        len = snprintf(a->text, sizeof(a->text), "connect to %s:",
-            rill_addr_format(&a->addrs[0], where, sizeof(where)));
+        len = snprintf(a->text, sizeof(a->text),
+            "connect to %s:", rill_addr_format(&a->addrs[0], where, sizeof(where)));
     a->text_len = len > 0 ? (size_t)len : 0;
 }
 

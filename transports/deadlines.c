@@ -1,9 +1,9 @@
 /*
  * The deadlines of a stream: idle, write stall and close, on one timer.
  *
- * Made only for streams that need them, so that an ordinary idle connection pays a pointer. Activity
- * only stores the time; the timer looks when it fires and arms itself for what is due next. Loop
- * thread only.
+ * Made only for streams that need them, so that an ordinary idle connection pays a pointer.
+ * Activity only stores the time; the timer looks when it fires and arms itself for what is due
+ * next. Loop thread only.
  */
 #include <errno.h>
 
@@ -115,8 +115,7 @@ rill__deadlines_free(stream *s)
     if (s->deadlines == NULL)
         return;
     rill__timer_disarm(rill__base(s)->loop, &s->deadlines->timer);
-    rill__free(
-        rill__base(s)->loop, s->deadlines, sizeof(*s->deadlines), RILL_TAG_TRANSPORT);
+    rill__free(rill__base(s)->loop, s->deadlines, sizeof(*s->deadlines), RILL_TAG_TRANSPORT);
     s->deadlines = NULL;
 }
 

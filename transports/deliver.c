@@ -2,8 +2,8 @@
  * Delivery: the way up from a kind of transport to the protocol, and the one place where the number
  * of queued bytes changes.
  *
- * The grammar of callbacks (made, data, eof, lost) is enforced here for every kind; breaking it is a
- * bug of the kind and ends the process. Loop thread only.
+ * The grammar of callbacks (made, data, eof, lost) is enforced here for every kind; breaking it is
+ * a bug of the kind and ends the process. Loop thread only.
  */
 #include "transports/internal.h"
 
@@ -163,7 +163,8 @@ rill_transport_account(rill_transport *t, int64_t delta_bytes, size_t sent)
 }
 
 static const rill_reason *
-make_reason(rill_transport *t, int code, rill_layer layer, const char *sentence, rill_reason *reason)
+make_reason(
+    rill_transport *t, int code, rill_layer layer, const char *sentence, rill_reason *reason)
 {
     reason->code = code;
     reason->layer = code == 0 ? RILL_LAYER_NONE : layer;
@@ -199,8 +200,7 @@ rill_transport_lost(rill_transport *t, int code, rill_layer layer, const char *s
     }
     enter(t, "connection_lost");
     if (t->protocol->connection_lost != NULL)
-        t->protocol->connection_lost(
-            t, t->self, make_reason(t, code, layer, sentence, &reason));
+        t->protocol->connection_lost(t, t->self, make_reason(t, code, layer, sentence, &reason));
     rill__server_detach(t);
     rill__transport_reap(t);
 }

@@ -1,9 +1,9 @@
 /*
  * Drains: callbacks that wait until at most so many bytes are queued.
  *
- * A drain is on its transport's list until `done` runs. Settled, it is a node of the ready list too,
- * so that `done` never runs inside a call; the transport's loss runs all that are left at once, just
- * before connection_lost. Loop thread only.
+ * A drain is on its transport's list until `done` runs. Settled, it is a node of the ready list
+ * too, so that `done` never runs inside a call; the transport's loss runs all that are left at
+ * once, just before connection_lost. Loop thread only.
  */
 #include <errno.h>
 

@@ -1,6 +1,7 @@
 /*
  * From a host's text to addresses, without names: numeric hosts, localhost, and for servers the
- * wildcards.
+ * wildcards. "localhost" is both loopback addresses, whatever the machine's hosts file says: bare
+ * containers have none. Values only; the loop is needed for the sentence of an error. Loop thread.
  */
 #include "transports/internal.h"
 
@@ -18,18 +19,18 @@ add(const char *host, int port, rill_family family, rill_addr ret_addrs[], int *
 }
 
 int
-rill__host_addresses(rill_loop *loop, const char *host, int port, rill_family family,
-    bool passive, rill_addr ret_addrs[RILL__HOST_ADDRS])
+rill__host_addresses(rill_loop *loop, const char *host, int port, rill_family family, bool passive,
+    rill_addr ret_addrs[RILL__HOST_ADDRS])
 {
     int count = 0;
     int rc;
 
     if (port < (passive ? 0 : 1) || port > 65535)
-        return rill__fail(loop, RILL_EINVAL, RILL_LAYER_TRANSPORT,
-            "port %d is not in %d..65535", port, passive ? 0 : 1);
+        return rill__fail(loop, RILL_EINVAL, RILL_LAYER_TRANSPORT, "port %d is not in %d..65535",
+            port, passive ? 0 : 1);
     if (family == RILL_FAMILY_UNIX)
-        return rill__fail(loop, RILL_EINVAL, RILL_LAYER_TRANSPORT,
-            "a host has no Unix address: use path");
+        return rill__fail(
+            loop, RILL_EINVAL, RILL_LAYER_TRANSPORT, "a host has no Unix address: use path");
     if (strcmp(host, "localhost") == 0) {
         (void)add("::1", port, family, ret_addrs, &count); /* Literals: cannot fail. */
         (void)add("127.0.0.1", port, family, ret_addrs, &count);

@@ -1,5 +1,6 @@
 /*
- * What a transport can tell about itself: addresses, descriptor, options, statistics, a line of text.
+ * What a transport can tell about itself: addresses, descriptor, options, statistics, a line of
+ * text.
  *
  * The base only passes on to the kind's table and says RILL_ENOTSUP for what it lacks. Loop thread.
  */
@@ -7,12 +8,12 @@
 
 #include "transports/internal.h"
 
-#define PASS_ON(t, function, entry, ...)                                                           \
-    do {                                                                                           \
-        rill__check_live(t, function);                                                             \
-        if (!RILL__HAS_OP(t, entry))                                                               \
-            return RILL_ENOTSUP;                                                                   \
-        return (t)->ops->entry(t, rill__impl(t), __VA_ARGS__);                                     \
+#define PASS_ON(t, function, entry, ...)                       \
+    do {                                                       \
+        rill__check_live(t, function);                         \
+        if (!RILL__HAS_OP(t, entry))                           \
+            return RILL_ENOTSUP;                               \
+        return (t)->ops->entry(t, rill__impl(t), __VA_ARGS__); \
     } while (0)
 
 int
@@ -136,7 +137,9 @@ rill_transport_describe(const rill_transport *t, char *buf, size_t size)
         rill_addr_format(&addr, peer, sizeof(peer));
     snprintf(buf, size, "<%s %s -> %s %s %s write=%s queued=%zu>", t->ops->name, local, peer,
         state_name(t), rill_transport_is_reading(t) ? "reading" : "silent",
-        t->writing_paused ? "paused" : t->queued_bytes != 0 ? "busy" : "idle",
+        t->writing_paused      ? "paused"
+        : t->queued_bytes != 0 ? "busy"
+                               : "idle",
         rill_transport_write_buffer_size(t));
     return buf;
 }

@@ -25,11 +25,7 @@ enum rill__phase {
 };
 
 /* Why writing is refused, a bitset. */
-enum {
-    RILL__REFUSE_CLOSED = 1,
-    RILL__REFUSE_EOF = 2,
-    RILL__REFUSE_SENDFILE = 4
-};
+enum { RILL__REFUSE_CLOSED = 1, RILL__REFUSE_EOF = 2, RILL__REFUSE_SENDFILE = 4 };
 
 /*
  * The base of every transport. `magic` and `loop` come first after the object, so that they survive
@@ -40,10 +36,10 @@ struct rill_transport {
     uint32_t magic;
     uint8_t phase;
     uint8_t refuse;
-    bool closing;         /* close, abort or a loss has begun. */
-    bool aborting;        /* abort was called: no more callbacks but connection_lost. */
-    bool reading_paused;  /* By the user. */
-    bool writing_paused;  /* pause_writing was delivered. */
+    bool closing;        /* close, abort or a loss has begun. */
+    bool aborting;       /* abort was called: no more callbacks but connection_lost. */
+    bool reading_paused; /* By the user. */
+    bool writing_paused; /* pause_writing was delivered. */
     bool eof_received;
     uint8_t refused_writes;
     rill_loop *loop;
@@ -62,10 +58,10 @@ struct rill_transport {
     struct rill__state *state; /* The protocol's state when it is not inline. */
     rill_server *server;
     rill__link server_link;
-    int close_code; /* What a loss with code 0 becomes: RILL_EOF after the peer's end. */
-    int abort_code;       /* With which the kind was told to abort, */
-    uint8_t abort_layer;  /* and who says so: kinds pass on the code and the sentence alone. */
-    uint32_t bytes; /* Of this piece of memory. */
+    int close_code;      /* What a loss with code 0 becomes: RILL_EOF after the peer's end. */
+    int abort_code;      /* With which the kind was told to abort, */
+    uint8_t abort_layer; /* and who says so: kinds pass on the code and the sentence alone. */
+    uint32_t bytes;      /* Of this piece of memory. */
     union {
         void *arg;        /* Until connection_made. */
         rill__ready reap; /* After connection_lost. */
@@ -138,8 +134,8 @@ rill__check_live(const rill_transport *t, const char *function)
 }
 
 /* An optional entry of a table that may be older than this library. */
-#define RILL__HAS_OP(t, entry)                                                                     \
-    ((t)->ops->size >= offsetof(rill_transport_ops, entry) + sizeof((t)->ops->entry) &&            \
+#define RILL__HAS_OP(t, entry)                                                          \
+    ((t)->ops->size >= offsetof(rill_transport_ops, entry) + sizeof((t)->ops->entry) && \
         (t)->ops->entry != NULL)
 
 /* rill_transport_new for what was checked before. */
@@ -160,8 +156,7 @@ void rill__transport_reap(rill_transport *t);
 
 /* Begin the orderly end with a code for connection_lost. */
 void rill__transport_close(rill_transport *t, int code);
-void rill__transport_abort(
-    rill_transport *t, int code, rill_layer layer, const char *sentence);
+void rill__transport_abort(rill_transport *t, int code, rill_layer layer, const char *sentence);
 
 /* For transports that read into the protocol's own buffer: true when it is a buffered protocol. */
 static inline bool
@@ -179,7 +174,8 @@ void rill__drains_check(rill_transport *t);
 /* The transport is lost: end them with `code`. */
 void rill__drains_end(rill_transport *t, int code);
 void rill__sendfile_resume(rill_transport *t);
-/* The kernel cannot do this pair after all, nothing was sent: read and write, if that is allowed. */
+/* The kernel cannot do this pair after all, nothing was sent: read and write, if that is allowed.
+ * */
 void rill__sendfile_not_native(rill_transport *t);
 void rill__sendfile_end(rill_transport *t, int code);
 /* close was called while a sendfile runs: it goes first, within the close timeout. */
@@ -219,8 +215,9 @@ size_t rill__queue_bytes(const rill__queue *queue);
 
 /* ---- the stream kind: TCP and Unix (stream.c) ---- */
 
-/* Make a stream transport over a connected descriptor, which is owned on success. `peer` may be NULL:
- * it is asked for then. `inherited`: the descriptor came from the user. Follow with rill__stream_open or rill_transport_discard. */
+/* Make a stream transport over a connected descriptor, which is owned on success. `peer` may be
+ * NULL: it is asked for then. `inherited`: the descriptor came from the user. Follow with
+ * rill__stream_open or rill_transport_discard. */
 int rill__stream_new(rill_loop *loop, int fd, rill_family family, const rill_addr *peer,
     const rill__config *config, const rill_protocol *protocol, void *arg, const char *site,
     bool inherited, rill_transport **ret_transport);

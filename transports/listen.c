@@ -1,8 +1,8 @@
 /*
  * Where a server listens: from options to bound sockets, and their end.
  *
- * All sockets are bound or none. Several addresses with port 0 get the same port: the kernel's choice
- * for the first, and another try when it is taken for a later one. Loop thread only.
+ * All sockets are bound or none. Several addresses with port 0 get the same port: the kernel's
+ * choice for the first, and another try when it is taken for a later one. Loop thread only.
  */
 #include <errno.h>
 
@@ -150,8 +150,7 @@ fail_bind(rill_server *server, const rill_addr *addr, int rc)
     char where[RILL_ADDR_TEXT];
 
     return rill__fail(server->loop, rc, rc >= -4095 ? RILL_LAYER_SYSTEM : RILL_LAYER_TRANSPORT,
-        "cannot listen on %s: %s", rill_addr_format(addr, where, sizeof(where)),
-        rill_strerror(rc));
+        "cannot listen on %s: %s", rill_addr_format(addr, where, sizeof(where)), rill_strerror(rc));
 }
 
 /* Undo, before anything was subscribed. */
@@ -275,8 +274,7 @@ adopt_fds(rill_server *server, const rill_server_options *o)
             rc = attach(l, o->fds[i]);
         if (rc < 0) {
             while (server->count > 0) /* The caller's again. */
-                (void)server->loop->ops->detach(
-                    driver, &server->listeners[--server->count].io);
+                (void)server->loop->ops->detach(driver, &server->listeners[--server->count].io);
             server->attached = 0;
             return rill__fail(server->loop, rc, RILL_LAYER_TRANSPORT,
                 "descriptor %d is no listening or bound stream socket", o->fds[i]);

@@ -1,5 +1,9 @@
 /*
  * The options of a connection: checked and filled in once, applied to each new socket.
+ *
+ * After rill__config_init no field is 0 by default any more: marks hold low <= high <= cap,
+ * timeouts are positive or RILL_NEVER. What the kernel refuses fails the connection that asked for
+ * it. Loop thread only.
  */
 #include "transports/internal.h"
 

@@ -3,8 +3,8 @@
  *
  * Each side has the bytes that it has not delivered yet in `inbound`; they are accounted to the
  * writer, the other side, until they are delivered. All delivery happens in a side's `pump`, a node
- * of the ready list. A side ends like a socket: its close flushes, then the other side sees EOF; its
- * abort, or bytes written to a side that has gone, are a reset. Loop thread only.
+ * of the ready list. A side ends like a socket: its close flushes, then the other side sees EOF;
+ * its abort, or bytes written to a side that has gone, are a reset. Loop thread only.
  */
 #include <errno.h>
 
@@ -20,14 +20,14 @@ typedef struct side {
     size_t inbound_bytes;
     rill_ns close_timeout;
     const char *sentence;
-    int code;        /* `ending`: what connection_lost is told. */
+    int code; /* `ending`: what connection_lost is told. */
     uint8_t layer;
-    bool queued;     /* The pump is on the ready list. */
-    bool made;       /* Nothing to do but connection_made until then. */
-    bool eof_sent;   /* No more bytes will come from this side. */
-    bool closing;    /* close was called; bytes may be left at the peer. */
-    bool ending;     /* The next pump is the last. */
-    bool reset;      /* The peer has gone in anger. */
+    bool queued;   /* The pump is on the ready list. */
+    bool made;     /* Nothing to do but connection_made until then. */
+    bool eof_sent; /* No more bytes will come from this side. */
+    bool closing;  /* close was called; bytes may be left at the peer. */
+    bool ending;   /* The next pump is the last. */
+    bool reset;    /* The peer has gone in anger. */
 } side;
 
 static void
@@ -187,8 +187,8 @@ pair_write(rill_transport *t, void *impl, const rill_iovec *parts, size_t count)
 }
 
 static int
-pair_write_ref(rill_transport *t, void *impl, const void *data, size_t len,
-    rill_release_fn release, void *arg)
+pair_write_ref(
+    rill_transport *t, void *impl, const void *data, size_t len, rill_release_fn release, void *arg)
 {
     side *s = impl;
     int rc;
@@ -240,8 +240,7 @@ pair_close(rill_transport *t, void *impl)
         return;
     }
     if (s->close_timeout != RILL_NEVER)
-        rill__timer_arm(
-            t->loop, &s->timer, t->loop->ops->now(t->loop->driver) + s->close_timeout);
+        rill__timer_arm(t->loop, &s->timer, t->loop->ops->now(t->loop->driver) + s->close_timeout);
 }
 
 static void

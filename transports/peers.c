@@ -88,8 +88,7 @@ grow(rill_server *server)
             *find(p, peer->host, peer->len) = peer;
         }
     }
-    rill__free(
-        server->loop, old.buckets, old.bucket_count * sizeof(*old.buckets), RILL_TAG_SERVER);
+    rill__free(server->loop, old.buckets, old.bucket_count * sizeof(*old.buckets), RILL_TAG_SERVER);
     return true;
 }
 

@@ -2,9 +2,9 @@
  * Sending files: one job at a time for a transport, by the kind's own means or by reading and
  * writing.
  *
- * While a job runs, the user's writes are refused and a close waits for it within the close timeout.
- * The reading side of the fallback reads blocks of 64 KiB on the loop's thread and writes them under
- * the transport's marks, at most 256 KiB a turn. Loop thread only.
+ * While a job runs, the user's writes are refused and a close waits for it within the close
+ * timeout. The reading side of the fallback reads blocks of 64 KiB on the loop's thread and writes
+ * them under the transport's marks, at most 256 KiB a turn. Loop thread only.
  */
 #include <errno.h>
 
@@ -14,8 +14,8 @@
 #define TURN_BYTES  ((size_t)256 * 1024)
 
 struct rill__sendfile {
-    rill__ready ready;         /* The next step, or `done`. */
-    rill__own_timer timer;     /* The close timeout, when a close waits. */
+    rill__ready ready;     /* The next step, or `done`. */
+    rill__own_timer timer; /* The close timeout, when a close waits. */
     rill_transport *t;
     int fd;
     uint64_t offset;
@@ -219,7 +219,8 @@ rill__sendfile_delays_close(rill_transport *t)
 }
 
 static rill__sendfile *
-job_new(rill_transport *t, int fd, uint64_t offset, uint64_t count, rill_sendfile_fn done, void *arg)
+job_new(
+    rill_transport *t, int fd, uint64_t offset, uint64_t count, rill_sendfile_fn done, void *arg)
 {
     rill__sendfile *job;
 

@@ -2,8 +2,8 @@
  * Servers: what users hold, and the life of one.
  *
  * A server lives until it is closed, its listening sockets are closed and its last connection has
- * gone; then `drained` and `closed` run in the same turn and the memory goes. Connections are on its
- * list from accept to connection_lost. Loop thread only.
+ * gone; then `drained` and `closed` run in the same turn and the memory goes. Connections are on
+ * its list from accept to connection_lost. Loop thread only.
  */
 #include <errno.h>
 #include <stdio.h>

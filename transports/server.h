@@ -14,9 +14,9 @@ typedef struct listener {
     rill__io io;
     rill__own_timer rest; /* Without descriptors or memory: look again then. */
     rill_server *server;
-    rill_addr addr;         /* As bound. */
-    uint64_t identity[2];   /* Of a Unix path's file, to remove only our own. */
-    int budget;             /* Accepts of the next record. */
+    rill_addr addr;       /* As bound. */
+    uint64_t identity[2]; /* Of a Unix path's file, to remove only our own. */
+    int budget;           /* Accepts of the next record. */
     bool owns_path;
     bool attached;
     bool resting;

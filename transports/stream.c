@@ -1,10 +1,10 @@
 /*
  * The stream kind: TCP and Unix sockets over one driver io.
  *
- * Writing: inside a callback small writes gather in the loop's stage, owned by one stream at a time,
- * and leave in one send when the callback returns (the loop's epilogue); large ones are sent at once
- * together with what is staged. What the driver does not take is queued, and one send_start waits at
- * a time, on the queue's first part.
+ * Writing: inside a callback small writes gather in the loop's stage, owned by one stream at a
+ * time, and leave in one send when the callback returns (the loop's epilogue); large ones are sent
+ * at once together with what is staged. What the driver does not take is queued, and one send_start
+ * waits at a time, on the queue's first part.
  *
  * The end: OPEN -> FLUSHING (close with bytes queued) -> CLOSING (the io is closing; its record is
  * connection_lost). A failed send first delivers the input that has already arrived (DYING), since
@@ -21,7 +21,7 @@
 #define STAGE_DIRECT   ((size_t)8 * 1024)   /* From here on a send of its own beats the copy. */
 #define TURN_BYTES     ((size_t)256 * 1024) /* Sent for one stream in a turn. */
 #define DISCARD_BYTES  ((size_t)16 * 1024)
-#define DISCARD_ROUNDS 128                  /* Receives before a close: up to 2 MiB. */
+#define DISCARD_ROUNDS 128 /* Receives before a close: up to 2 MiB. */
 
 static const rill__driver_ops *
 ops_of(const rill_transport *t)
@@ -432,8 +432,8 @@ stream_write(rill_transport *t, void *impl, const rill_iovec *parts, size_t coun
 
     /* The answer to a small message, all in one: a callback's first write to an idle stream. */
     if (RILL__LIKELY(count == 1 && parts->len < STAGE_DIRECT && loop->in_callback &&
-            loop->epilogue == NULL && loop->stage != NULL && s->phase == STREAM_OPEN &&
-            !s->file_active && rill__queue_is_empty(&s->queue))) {
+                     loop->epilogue == NULL && loop->stage != NULL && s->phase == STREAM_OPEN &&
+                     !s->file_active && rill__queue_is_empty(&s->queue))) {
         assert(loop->stage_len == 0);
         memcpy(loop->stage, parts->data, parts->len);
         loop->stage_len = parts->len;
@@ -444,8 +444,8 @@ stream_write(rill_transport *t, void *impl, const rill_iovec *parts, size_t coun
 }
 
 static int
-stream_write_ref(rill_transport *t, void *impl, const void *data, size_t len,
-    rill_release_fn release, void *arg)
+stream_write_ref(
+    rill_transport *t, void *impl, const void *data, size_t len, rill_release_fn release, void *arg)
 {
     stream *s = impl;
     rill__iov part = { data, len };
@@ -622,17 +622,17 @@ finalize(rill_transport *t, void *impl)
 }
 
 /* Two kinds that differ by name. */
-#define STREAM_OPS(kind)                                                                           \
-    {                                                                                              \
-        .size = sizeof(rill_transport_ops), .name = kind, .impl_size = sizeof(stream),             \
-        .write = stream_write, .write_ref = stream_write_ref, .write_eof = stream_write_eof,       \
-        .close = stream_close, .abort = stream_abort, .pause_reading = stream_pause_reading,       \
-        .resume_reading = stream_resume_reading, .peername = rill__stream_peername,                \
-        .sockname = rill__stream_sockname, .fd = rill__stream_fd,                                  \
-        .credentials = rill__stream_credentials, .tcp_info = rill__stream_tcp_info,                \
-        .set_option = rill__stream_set_option, .get_option = rill__stream_get_option,              \
-        .set_timeout = rill__stream_set_timeout, .sendfile = rill__stream_sendfile,                \
-        .sendfile_cancel = rill__stream_sendfile_cancel, .finalize = finalize                      \
+#define STREAM_OPS(kind)                                                                     \
+    {                                                                                        \
+        .size = sizeof(rill_transport_ops), .name = kind, .impl_size = sizeof(stream),       \
+        .write = stream_write, .write_ref = stream_write_ref, .write_eof = stream_write_eof, \
+        .close = stream_close, .abort = stream_abort, .pause_reading = stream_pause_reading, \
+        .resume_reading = stream_resume_reading, .peername = rill__stream_peername,          \
+        .sockname = rill__stream_sockname, .fd = rill__stream_fd,                            \
+        .credentials = rill__stream_credentials, .tcp_info = rill__stream_tcp_info,          \
+        .set_option = rill__stream_set_option, .get_option = rill__stream_get_option,        \
+        .set_timeout = rill__stream_set_timeout, .sendfile = rill__stream_sendfile,          \
+        .sendfile_cancel = rill__stream_sendfile_cancel, .finalize = finalize                \
     }
 
 static const rill_transport_ops tcp_ops = STREAM_OPS("tcp");
@@ -645,8 +645,8 @@ rill__stream_new(rill_loop *loop, int fd, rill_family family, const rill_addr *p
 {
     rill_transport *t;
     stream *s;
-    int rc = rill__transport_new(loop, family == RILL_FAMILY_UNIX ? &unix_ops : &tcp_ops, config,
-        protocol, arg, site, &t);
+    int rc = rill__transport_new(
+        loop, family == RILL_FAMILY_UNIX ? &unix_ops : &tcp_ops, config, protocol, arg, site, &t);
 
     if (rc < 0)
         return rc;

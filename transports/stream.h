@@ -1,6 +1,6 @@
 /*
- * The stream kind's struct and its parts: the stream itself (stream.c), its deadlines (deadlines.c),
- * what it tells about its socket (stream_info.c) and its sendfile (stream_file.c).
+ * The stream kind's struct and its parts: the stream itself (stream.c), its deadlines
+ * (deadlines.c), what it tells about its socket (stream_info.c) and its sendfile (stream_file.c).
  */
 #ifndef RILL__STREAM_H
 #define RILL__STREAM_H
@@ -14,7 +14,7 @@ enum stream_phase {
     STREAM_CLOSING   /* The io is being closed; its record is the last. */
 };
 
-#define STREAM_PARTS 2 /* Of one send that waits; the pump then goes on with many. */
+#define STREAM_PARTS 2  /* Of one send that waits; the pump then goes on with many. */
 #define STREAM_PEER  28 /* A sockaddr_in6; longer ones (Unix paths) are asked for. */
 
 typedef struct rill__deadlines rill__deadlines;
@@ -35,7 +35,7 @@ typedef struct stream {
     rill__deadlines *deadlines; /* NULL: none is running and none is set. */
     rill_ns close_timeout;
     struct rill__stream_file *file; /* A native sendfile that waits or runs. */
-    int code; /* DYING, CLOSING: why. */
+    int code;                       /* DYING, CLOSING: why. */
     const char *sentence;
     uint8_t layer;
     uint8_t phase;
@@ -54,8 +54,7 @@ void rill__stream_set_peer(stream *s, const rill_addr *peer);
 int rill__stream_peername(const rill_transport *t, const void *impl, rill_addr *ret_addr);
 int rill__stream_sockname(const rill_transport *t, const void *impl, rill_addr *ret_addr);
 int rill__stream_fd(const rill_transport *t, const void *impl);
-int rill__stream_credentials(
-    const rill_transport *t, const void *impl, rill_credentials *ret_peer);
+int rill__stream_credentials(const rill_transport *t, const void *impl, rill_credentials *ret_peer);
 int rill__stream_tcp_info(const rill_transport *t, const void *impl, rill_tcp_info *ret_info);
 int rill__stream_set_option(rill_transport *t, void *impl, rill_option option, int value);
 int rill__stream_get_option(
@@ -88,8 +87,7 @@ rill__deadlines_received(stream *s)
 }
 
 /* stream_file.c */
-int rill__stream_sendfile(
-    rill_transport *t, void *impl, int fd, uint64_t offset, uint64_t count);
+int rill__stream_sendfile(rill_transport *t, void *impl, int fd, uint64_t offset, uint64_t count);
 void rill__stream_sendfile_cancel(rill_transport *t, void *impl);
 void rill__stream_file_start(stream *s);
 void rill__stream_file_on_send(stream *s);

@@ -1,6 +1,6 @@
 /*
- * sendfile on a stream: once the queue is empty, one driver operation after another until the file's
- * part is sent.
+ * sendfile on a stream: once the queue is empty, one driver operation after another until the
+ * file's part is sent.
  *
  * The rules of the job (who waits, what is refused meanwhile) are sendfile.c's. Loop thread only.
  */
@@ -78,7 +78,7 @@ static bool
 is_of_socket(int64_t result)
 {
     return result == -EPIPE || result == -ECONNRESET || result == -ENOTCONN ||
-        result == -ETIMEDOUT || result == -ECONNABORTED;
+           result == -ETIMEDOUT || result == -ECONNABORTED;
 }
 
 void

@@ -1,8 +1,8 @@
 /*
  * What a stream tells about its socket, and the options that can be set on it.
  *
- * The peer's address is kept in the stream, as people ask for it in connection_lost; everything else
- * is asked of the kernel while the descriptor is there. Loop thread only.
+ * The peer's address is kept in the stream, as people ask for it in connection_lost; everything
+ * else is asked of the kernel while the descriptor is there. Loop thread only.
  */
 #include <errno.h>
 

@@ -92,8 +92,8 @@ aligned(size_t bytes)
     return (bytes + 15) / 16 * 16;
 }
 
-/* Small ones come from the pool, where a dangling pointer finds the mark of death; large ones are on
- * their own. */
+/* Small ones come from the pool, where a dangling pointer finds the mark of death; large ones are
+ * on their own. */
 static rill_transport *
 memory_take(rill_loop *loop, size_t bytes)
 {
@@ -254,7 +254,8 @@ rill__transport_extra(rill_transport *t)
     return t->extra;
 }
 
-/* The end of the memory: at the turn's end after connection_lost, or for one that never was made. */
+/* The end of the memory: at the turn's end after connection_lost, or for one that never was made.
+ * */
 static void
 release(rill_transport *t)
 {

@@ -6,14 +6,14 @@
  *
  * 1. wait() runs no code of the floors above: it appends records (rill__op) to the loop's ready
  *    list. The loop dispatches a record by calling op->fn, and its owner then *takes* the result:
- *    bytes with recv_take or recv_into, a descriptor with accept_take, the outcome of a connect, send
- *    or sendfile with finish. Bytes move at the take, so one hot buffer serves all connections, and
- *    a pause made earlier in the same turn holds.
+ *    bytes with recv_take or recv_into, a descriptor with accept_take, the outcome of a connect,
+ *    send or sendfile with finish. Bytes move at the take, so one hot buffer serves all
+ *    connections, and a pause made earlier in the same turn holds.
  * 2. Inbound (bytes, connections, readiness) is a subscription: subscribe once, then any number of
  *    recv records until close. Level-triggered in effect: as long as something is there and the
- *    subscription is not paused, another record follows. Spurious records are allowed; the take then
- *    says -EAGAIN. pause and resume are cheap, idempotent and absolute: no take while paused. What a
- *    completion driver already holds waits in the driver, for the resume or for close.
+ *    subscription is not paused, another record follows. Spurious records are allowed; the take
+ *    then says -EAGAIN. pause and resume are cheap, idempotent and absolute: no take while paused.
+ *    What a completion driver already holds waits in the driver, for the resume or for close.
  * 3. Outbound (connect_start, send_start, sendfile_start) is one operation at a time per io. Every
  *    start that returned 0 gets exactly one FINAL: the first finish() that is not -EAGAIN. Memory
  *    given to the start stays untouched by the owner until then. send_now never waits and leaves
@@ -21,10 +21,12 @@
  *    records only run from the loop.
  * 4. cancel(io) ends the outbound operation early: its FINAL still comes, with RILL_ECANCELED or
  *    with the result it had before.
- * 5. close(io) ends everything at once: no record of this io but io->close is dispatched afterwards,
- *    operations in flight lose their FINAL to it, and the descriptor is gone when io->close runs,
- *    not always when close() returns. After that record the owner may reuse all memory.
- * 6. Results are 0 or positive, -errno, or codes of rill/error.h. Each driver translates in one place.
+ * 5. close(io) ends everything at once: no record of this io but io->close is dispatched
+ *    afterwards, operations in flight lose their FINAL to it, and the descriptor is gone when
+ *    io->close runs, not always when close() returns. After that record the owner may reuse all
+ *    memory.
+ * 6. Results are 0 or positive, -errno, or codes of rill/error.h. Each driver translates in one
+ *    place.
  * 7. Same seed and same inputs give the same order of records: no order by address or wall time.
  *
  * Threads: everything on the loop's thread, except wake.
@@ -116,10 +118,11 @@ typedef struct rill__driver_ops {
 
     rill_ns (*now)(rill__driver *driver);
 
-    /* Append records of what happened to the loop's ready list (rill__loop_push_op), waiting for the
-     * first one until `deadline` (on now()'s clock; RILL_NEVER: no end; a time in the past, 0 too:
-     * do not wait). Never returns before something happened, wake() or the deadline, but may return
-     * for nothing. Returns 0; RILL_EDEADLK when nothing can ever happen (simulator); -errno. */
+    /* Append records of what happened to the loop's ready list (rill__loop_push_op), waiting for
+     * the first one until `deadline` (on now()'s clock; RILL_NEVER: no end; a time in the past, 0
+     * too: do not wait). Never returns before something happened, wake() or the deadline, but may
+     * return for nothing. Returns 0; RILL_EDEADLK when nothing can ever happen (simulator); -errno.
+     * */
     int (*wait)(rill__driver *driver, rill_ns deadline);
 
     /* Make the present or the next wait return. Any thread; also a signal handler. */
@@ -147,8 +150,9 @@ typedef struct rill__driver_ops {
     /* The same into the caller's memory, at most `len` bytes. */
     int64_t (*recv_into)(rill__driver *driver, rill__io *io, void *buf, size_t len);
 
-    /* Take a connection: 0 and a non-blocking, close-on-exec descriptor; -EAGAIN when there is none;
-     * -EMFILE, -ENFILE, -ENOBUFS, -ENOMEM; -ECONNABORTED and other errors of that one connection. */
+    /* Take a connection: 0 and a non-blocking, close-on-exec descriptor; -EAGAIN when there is
+     * none; -EMFILE, -ENFILE, -ENOBUFS, -ENOMEM; -ECONNABORTED and other errors of that one
+     * connection. */
     int (*accept_take)(rill__driver *driver, rill__io *io, int *ret_fd, rill_addr *ret_peer);
 
     /* Outbound. send_now: bytes taken (0 only for an empty vector), -EAGAIN, or the error; sends
@@ -199,9 +203,9 @@ typedef struct rill__sys_ops {
     /* Set non-blocking and close-on-exec on an inherited descriptor. */
     int (*adopt)(rill__driver *driver, int fd);
 
-    /* Unix paths. unix_stale: 1 when the path is a socket nobody listens on, 0 when there is nothing,
-     * -EADDRINUSE when it is in use or no socket. unix_identity: which file a path is (device and
-     * inode), to unlink only our own. */
+    /* Unix paths. unix_stale: 1 when the path is a socket nobody listens on, 0 when there is
+     * nothing, -EADDRINUSE when it is in use or no socket. unix_identity: which file a path is
+     * (device and inode), to unlink only our own. */
     int (*unix_stale)(rill__driver *driver, const rill_addr *addr);
     int (*unix_identity)(rill__driver *driver, const rill_addr *addr, uint64_t ret_identity[2]);
     int (*unix_unlink)(rill__driver *driver, const rill_addr *addr);
@@ -254,7 +258,7 @@ uint8_t *rill__loop_hot_buffer(rill_loop *loop, size_t *ret_size);
 rill_slice rill__loop_hot_slice(rill_loop *loop, size_t len);
 
 /* The loop's allocator. */
-void *rill__alloc(rill_loop *loop, size_t size, rill_tag tag);        /* Not zeroed. */
+void *rill__alloc(rill_loop *loop, size_t size, rill_tag tag); /* Not zeroed. */
 void *rill__alloc_zeroed(rill_loop *loop, size_t size, rill_tag tag);
 void *rill__resize(rill_loop *loop, void *ptr, size_t old_size, size_t new_size, rill_tag tag);
 void rill__free(rill_loop *loop, void *ptr, size_t size, rill_tag tag); /* NULL is ignored. */

@@ -9,6 +9,10 @@
 
 #include <stdio.h>
 
+/* So fast that no byte waits for the clock: the battery expects that a full queue stays full as
+ * long as the other side does not read. */
+#define RATE UINT64_C(1000000000000000)
+
 static int
 make_throttled_pair(rill_loop *loop, const rill_transport_options *options,
     const rill_protocol *protocol_a, void *arg_a, const rill_protocol *protocol_b, void *arg_b,
@@ -19,8 +23,8 @@ make_throttled_pair(rill_loop *loop, const rill_transport_options *options,
 
     (void)user;
     kept = options != NULL ? *options : RILL_TRANSPORT_OPTIONS();
-    a = (throttle_config){ 1000 * 1000 * 1000, protocol_a, arg_a, &kept };
-    b = (throttle_config){ 1000 * 1000 * 1000, protocol_b, arg_b, &kept };
+    a = (throttle_config){ RATE, protocol_a, arg_a, &kept };
+    b = (throttle_config){ RATE, protocol_b, arg_b, &kept };
     return rill_create_pair(
         loop, options, &throttle_protocol, &a, &throttle_protocol, &b, NULL, NULL);
 }

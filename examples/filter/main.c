@@ -6,10 +6,10 @@
  * as backpressure, on the other side a plain protocol counts what arrives and how long it took.
  *
  * Run:     ./filter
- * Prints:  <throttle - -> - open read=on write=idle queued=0>
+ * Prints:  <throttle - -> - open reading write=idle queued=0>
  *          200000 bytes came through a throttle of 1000000 bytes a second
  *          the sender was paused and resumed: yes
- *          it took about 0.2 s: yes
+ *          it took at least 0.19 s: yes
  *          conformance: 90 passed, 0 failed, 11 do not apply
  */
 #include "throttle.h"
@@ -109,9 +109,9 @@ main(void)
 
     took = transfer.ended - transfer.begun;
     paused = transfer.pauses > 0 && transfer.pauses == transfer.resumes;
-    in_time = took > expected * 9 / 10 && took < expected * 5;
+    in_time = took > expected * 19 / 20; /* The first burst leaves at once. */
     printf("%zu bytes came through a throttle of %d bytes a second\n", transfer.received, RATE);
     printf("the sender was paused and resumed: %s\n", paused ? "yes" : "no");
-    printf("it took about 0.2 s: %s\n", in_time ? "yes" : "no");
+    printf("it took at least 0.19 s: %s\n", in_time ? "yes" : "no");
     return throttle_conformance() != 0 || transfer.received != TOTAL || !paused || !in_time;
 }

@@ -16,7 +16,7 @@
 
 /* Borrowed; lives as long as connections are made with it. */
 typedef struct throttle_config {
-    uint64_t bytes_per_second; /* At least 1000. */
+    uint64_t bytes_per_second; /* 1000 to 10^15. */
     const rill_protocol *protocol;
     void *arg;
     const rill_transport_options *options; /* For the marks and the cap above; NULL: defaults. */

@@ -26,24 +26,26 @@ typedef struct rill_addr {
 
 /*
  * Fill `ret_addr` from a numeric host ("127.0.0.1", "::1", "fe80::1%eth0", "fe80::1%2") and a port
- * in host order. Returns 0; RILL_EINVAL for a port outside 0..65535 or host NULL; RILL_EADDRESS when
- * the text is no numeric address, or its zone names no interface. Any thread.
+ * in host order. Returns 0; RILL_EINVAL for a port outside 0..65535 or host NULL; RILL_EADDRESS
+ * when the text is no numeric address, or its zone names no interface. Any thread.
  */
 RILL_API int rill_addr_parse(const char *host, int port, rill_addr *ret_addr);
 
-/* Fill `ret_addr` for a Unix socket path; one that begins with '@' is an abstract name. Returns 0, or
- * RILL_EINVAL for an empty path or one over 107 bytes. Any thread. */
+/* Fill `ret_addr` for a Unix socket path; one that begins with '@' is an abstract name. Returns 0,
+ * or RILL_EINVAL for an empty path or one over 107 bytes. Any thread. */
 RILL_API int rill_addr_unix(const char *path, rill_addr *ret_addr);
 
 /* "127.0.0.1:80", "[fe80::1%2]:80", "unix:/run/a.sock", "unix:@name", "unix:" for an unnamed peer,
  * "none". Cuts to `size` and returns `buf`. Any thread. */
 RILL_API char *rill_addr_format(const rill_addr *addr, char *buf, size_t size);
 
+/* The family, RILL_FAMILY_ANY for a zeroed address. Any thread. */
 RILL_API rill_family rill_addr_family(const rill_addr *addr);
 
 /* The port in host order, or -1 when the address has none. */
 RILL_API int rill_addr_port(const rill_addr *addr);
 
+/* The same place: flow labels do not count. Any thread. */
 RILL_API bool rill_addr_equal(const rill_addr *a, const rill_addr *b);
 
 RILL_END

@@ -12,6 +12,8 @@
  *     }
  *
  *     int failed = rill_conformance(loop, &RILL_CONFORMANCE_OPTIONS(.make_pair = make));
+ *
+ * Not part of <rill/rill.h>: include it where it is needed.
  */
 #ifndef RILL_CONFORMANCE_H
 #define RILL_CONFORMANCE_H

@@ -1,9 +1,9 @@
 /*
  * The event loop: asyncio's, with native timers and ids.
  *
- * One loop belongs to one thread at a time: the thread that runs it. Every function here is for that
- * thread (or for any one thread while the loop does not run) unless it says "any thread". A call
- * from a wrong thread while the loop runs aborts with a message, as it would corrupt memory.
+ * One loop belongs to one thread at a time: the thread that runs it. Every function here is for
+ * that thread (or for any one thread while the loop does not run) unless it says "any thread". A
+ * call from a wrong thread while the loop runs aborts with a message, as it would corrupt memory.
  *
  * The order of one turn is asyncio's: (1) wait for events, not at all when something is ready; (2)
  * append the events to the ready queue, then the expired timers by (deadline, creation); (3) run
@@ -37,19 +37,20 @@ typedef struct rill_loop_options {
     size_t size;                     /* Set by RILL_LOOP_OPTIONS or rill_loop_options_default. */
     const char *driver;              /* "auto", "epoll", "sim"; NULL: $RILL_DRIVER, else "auto". */
     const rill_allocator *allocator; /* NULL: malloc. Copied. */
-    rill_sim *sim;                   /* "sim" only: the world to live in; NULL: a world of its own. */
-    const char *sim_host;            /* "sim" only: name of the host in that world; NULL: "local". */
-    rill_log_fn log;                 /* NULL: warnings and errors go to stderr. */
+    rill_sim *sim;        /* "sim" only: the world to live in; NULL: a world of its own. */
+    const char *sim_host; /* "sim" only: name of the host in that world; NULL: "local". */
+    rill_log_fn log;      /* NULL: warnings and errors go to stderr. */
     void *log_arg;
-    rill_log_level log_level;  /* Least urgent level that is logged. */
-    int debug;                 /* 1 on, -1 off, 0: on if $RILL_DEBUG is set, not empty and not "0". */
-    rill_ns slow_callback;     /* Debug: report callbacks that take this long; default 100 ms. */
-    size_t recv_buffer_bytes;  /* The hot receive buffer; default 128 KiB, at least 4 KiB. */
-    size_t held_bytes_max;     /* For rill_slice_hold; default 64 MiB. */
+    rill_log_level log_level; /* Least urgent level that is logged. */
+    int debug;             /* 1 on, -1 off, 0: on if $RILL_DEBUG is set, not empty and not "0". */
+    rill_ns slow_callback; /* Debug: report callbacks that take this long; default 100 ms. */
+    size_t recv_buffer_bytes; /* The hot receive buffer; default 128 KiB, at least 4 KiB. */
+    size_t held_bytes_max;    /* For rill_slice_hold; default 64 MiB. */
 } rill_loop_options;
 
 #ifndef __cplusplus
-#define RILL_LOOP_OPTIONS(...) ((rill_loop_options){ .size = sizeof(rill_loop_options), __VA_ARGS__ })
+#define RILL_LOOP_OPTIONS(...) \
+    ((rill_loop_options){ .size = sizeof(rill_loop_options), __VA_ARGS__ })
 #endif
 
 /* All defaults, for C++ and for filling in by hand. */
@@ -70,8 +71,8 @@ rill_loop_options_default(void)
  *
  * Returns 0; -ENOMEM; RILL_EINVAL (no size set, unknown newer options, a buffer below 4 KiB, an
  * allocator without all of its functions, sim given for another driver); RILL_ENODRIVER (unknown,
- * not built in, or refused by the kernel); -errno from making the poller. Nothing is created on failure. Any thread.
- * asyncio: new_event_loop.
+ * not built in, or refused by the kernel); -errno from making the poller. Nothing is created on
+ * failure. Any thread. asyncio: new_event_loop.
  */
 RILL_API int rill_loop_new(const rill_loop_options *options, rill_loop **ret_loop);
 
@@ -137,11 +138,11 @@ RILL_API bool rill_loop_is_running(const rill_loop *loop);
 RILL_API const char *rill_loop_driver(const rill_loop *loop);
 
 /*
- * Run `fn(arg)` in the next turn, in order of calls. `ret_id` may be NULL.
- * Returns 0; RILL_EINVAL without `fn`; RILL_EFORK; RILL_ECLOSED in rill_loop_free; RILL_ELIMIT at 16
- * million pending; -ENOMEM. asyncio: call_soon.
+ * Run `fn(arg)` in the next turn, in order of calls. `ret_id` may be NULL. Returns 0; RILL_EINVAL
+ * without `fn`; RILL_EFORK; RILL_ECLOSED in rill_loop_free; RILL_ELIMIT at 16 million pending;
+ * -ENOMEM. asyncio: call_soon.
  */
-#define rill_call_soon(loop, fn, arg, ret_id)                                                      \
+#define rill_call_soon(loop, fn, arg, ret_id) \
     rill_call_soon_site(loop, fn, arg, RILL_SITE(#fn), ret_id)
 RILL_API int rill_call_soon_site(
     rill_loop *loop, rill_callback fn, void *arg, const char *site, rill_id *ret_id);
@@ -152,17 +153,17 @@ RILL_API int rill_call_soon_site(
  * Returns 0; RILL_EINVAL without `fn` or with a negative `when`; RILL_ELIMIT at 16 million timers;
  * RILL_EFORK; RILL_ECLOSED in rill_loop_free; -ENOMEM. asyncio: call_at.
  */
-#define rill_call_at(loop, when, fn, arg, ret_id)                                                  \
+#define rill_call_at(loop, when, fn, arg, ret_id) \
     rill_call_at_site(loop, when, fn, arg, RILL_SITE(#fn), ret_id)
-RILL_API int rill_call_at_site(rill_loop *loop, rill_ns when, rill_callback fn, void *arg,
-    const char *site, rill_id *ret_id);
+RILL_API int rill_call_at_site(
+    rill_loop *loop, rill_ns when, rill_callback fn, void *arg, const char *site, rill_id *ret_id);
 
 /* As rill_call_at at `delay` from now; the clock is read in the call. A negative delay is in the
  * past. asyncio: call_later. */
-#define rill_call_later(loop, delay, fn, arg, ret_id)                                              \
+#define rill_call_later(loop, delay, fn, arg, ret_id) \
     rill_call_later_site(loop, delay, fn, arg, RILL_SITE(#fn), ret_id)
-RILL_API int rill_call_later_site(rill_loop *loop, rill_ns delay, rill_callback fn, void *arg,
-    const char *site, rill_id *ret_id);
+RILL_API int rill_call_later_site(
+    rill_loop *loop, rill_ns delay, rill_callback fn, void *arg, const char *site, rill_id *ret_id);
 
 /*
  * Run `fn(arg)` every `period`, first one period from now, by schedule: the n-th call is due at
@@ -170,7 +171,7 @@ RILL_API int rill_call_later_site(rill_loop *loop, rill_ns delay, rill_callback 
  * are merged into one; rill_timer_missed tells how many. Ends with rill_cancel.
  * Errors as rill_call_at; RILL_EINVAL for a period below 1 microsecond.
  */
-#define rill_call_every(loop, period, fn, arg, ret_id)                                             \
+#define rill_call_every(loop, period, fn, arg, ret_id) \
     rill_call_every_site(loop, period, fn, arg, RILL_SITE(#fn), ret_id)
 RILL_API int rill_call_every_site(rill_loop *loop, rill_ns period, rill_callback fn, void *arg,
     const char *site, rill_id *ret_id);
@@ -189,8 +190,8 @@ RILL_API int rill_timer_when(const rill_loop *loop, rill_id id, rill_ns *ret_whe
 
 /*
  * Cancel whatever `id` names: a callback, a timer, a connect attempt, a drain, a sendfile. After
- * true the callback never runs; a sendfile's alone still does, with RILL_ECANCELED, since its file is
- * in use until then. False: it has run, is running, was canceled, or never existed here. Runs no
+ * true the callback never runs; a sendfile's alone still does, with RILL_ECANCELED, since its file
+ * is in use until then. False: it has run, is running, was canceled, or never existed here. Runs no
  * callback. asyncio: Handle.cancel.
  */
 RILL_API bool rill_cancel(rill_loop *loop, rill_id id);
@@ -201,15 +202,15 @@ RILL_API bool rill_cancel(rill_loop *loop, rill_id id);
  * freed meanwhile. Returns 0; RILL_EINVAL without `fn`; RILL_ECLOSED when the loop is being freed;
  * RILL_EFORK; -ENOMEM. asyncio: call_soon_threadsafe.
  */
-#define rill_call_soon_threadsafe(loop, fn, arg)                                                   \
+#define rill_call_soon_threadsafe(loop, fn, arg) \
     rill_call_soon_threadsafe_site(loop, fn, arg, RILL_SITE(#fn))
-RILL_API int rill_call_soon_threadsafe_site(
-    rill_loop *loop, rill_callback fn, void *arg, const char *site);
+RILL_API int
+rill_call_soon_threadsafe_site(rill_loop *loop, rill_callback fn, void *arg, const char *site);
 
 /* What an error report is about. */
 typedef enum rill_error_kind {
-    RILL_ERROR_ACCEPT,    /* A listener met descriptor or memory exhaustion; it retries by itself. */
-    RILL_ERROR_SETUP,     /* An accepted connection could not be set up. */
+    RILL_ERROR_ACCEPT, /* A listener met descriptor or memory exhaustion; it retries by itself. */
+    RILL_ERROR_SETUP,  /* An accepted connection could not be set up. */
     RILL_ERROR_TRANSPORT, /* A connection was lost for a reason that is not the network's. */
     RILL_ERROR_LEFTOVER,  /* rill_loop_free met something alive. */
     RILL_ERROR_SLOW,      /* Debug: a callback held the loop for too long. */
@@ -218,7 +219,7 @@ typedef enum rill_error_kind {
 } rill_error_kind;
 
 typedef struct rill_error_context {
-    size_t size;               /* sizeof(rill_error_context) */
+    size_t size; /* sizeof(rill_error_context) */
     rill_error_kind kind;
     int code;                  /* 0 when there is none. */
     const char *message;       /* Never NULL: what happened. */
@@ -227,38 +228,39 @@ typedef struct rill_error_context {
     rill_server *server;       /* Or NULL. */
 } rill_error_context;
 
-typedef void (*rill_error_handler)(
-    rill_loop *loop, const rill_error_context *context, void *arg);
+typedef void (*rill_error_handler)(rill_loop *loop, const rill_error_context *context, void *arg);
 
-/* Replace the default error handler, which logs; NULL restores it. asyncio: set_exception_handler. */
+/* Replace the default error handler, which logs; NULL restores it. asyncio: set_exception_handler.
+ * */
 RILL_API void rill_loop_set_error_handler(rill_loop *loop, rill_error_handler handler, void *arg);
 
 /* Give a report to the error handler; usable in every callback. asyncio: call_exception_handler. */
 RILL_API void rill_loop_report(rill_loop *loop, const rill_error_context *context);
 
 /* Log as the default error handler does, for handlers that want to add to it. */
-RILL_API void rill_loop_default_error_handler(
-    rill_loop *loop, const rill_error_context *context, void *arg);
+RILL_API void
+rill_loop_default_error_handler(rill_loop *loop, const rill_error_context *context, void *arg);
 
 /* What the last call on this loop that returned an error has to say about it, with names and
  * addresses; borrowed until the next failing call. Its code is 0 when no call has failed. */
 RILL_API const rill_reason *rill_loop_last_error(const rill_loop *loop);
 
 /* Debug mode: report callbacks that take `slow_callback` or longer with their name and site, name
- * every leftover in rill_loop_free, poison what is freed. asyncio: set_debug, slow_callback_duration. */
+ * every leftover in rill_loop_free, poison what is freed. asyncio: set_debug,
+ * slow_callback_duration. */
 RILL_API void rill_loop_set_debug(rill_loop *loop, bool on, rill_ns slow_callback);
 RILL_API bool rill_loop_get_debug(const rill_loop *loop);
 
 typedef struct rill_loop_stats {
-    size_t size;              /* Set it to sizeof(rill_loop_stats) before the call. */
-    uint64_t turns;           /* Turns run. */
-    uint64_t callbacks;       /* Ready callbacks run, I/O events and timers included. */
-    size_t ready;             /* Callbacks ready now. */
-    size_t timers;            /* Pending timers, the library's own included. */
-    size_t transports;        /* Transports alive. */
-    uint64_t transports_made; /* Ever. */
-    size_t servers;           /* Servers alive. */
-    size_t held_bytes;        /* By rill_slice_hold. */
+    size_t size;                   /* Set it to sizeof(rill_loop_stats) before the call. */
+    uint64_t turns;                /* Turns run. */
+    uint64_t callbacks;            /* Ready callbacks run, I/O events and timers included. */
+    size_t ready;                  /* Callbacks ready now. */
+    size_t timers;                 /* Pending timers, the library's own included. */
+    size_t transports;             /* Transports alive. */
+    uint64_t transports_made;      /* Ever. */
+    size_t servers;                /* Servers alive. */
+    size_t held_bytes;             /* By rill_slice_hold. */
     size_t memory[RILL_TAG_COUNT]; /* Bytes allocated now, by tag. */
 } rill_loop_stats;
 

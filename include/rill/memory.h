@@ -45,7 +45,8 @@ typedef struct rill_allocator {
 typedef struct rill_slice {
     const uint8_t *data;
     size_t len;
-    struct rill_chunk *chunk; /* The library's; NULL for bytes that cannot be held without a copy. */
+    struct rill_chunk
+        *chunk; /* The library's; NULL for bytes that cannot be held without a copy. */
 } rill_slice;
 
 /*
@@ -58,8 +59,8 @@ typedef struct rill_slice {
  */
 RILL_API int rill_slice_hold(rill_loop *loop, rill_slice in, rill_slice *ret_held);
 
-/* Give a held slice back. A slice with chunk NULL or one that is empty is ignored. Loop thread only,
- * before rill_loop_free() returns. */
+/* Give a held slice back. A slice with chunk NULL or one that is empty is ignored. Loop thread
+ * only, before rill_loop_free() returns. */
 RILL_API void rill_slice_release(rill_slice held);
 
 RILL_END

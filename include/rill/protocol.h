@@ -24,8 +24,9 @@ RILL_BEGIN
 typedef struct rill_protocol {
     size_t size; /* Set by RILL_PROTOCOL or rill_protocol_default. */
 
-    /* Bytes of state for each connection: zeroed, aligned to 16, passed to every callback as `self`,
-     * freed after connection_lost. With 0, `self` is the `arg` that was given with the protocol. */
+    /* Bytes of state for each connection: zeroed, aligned to 16, passed to every callback as
+     * `self`, freed after connection_lost. With 0, `self` is the `arg` that was given with the
+     * protocol. */
     size_t state_size;
 
     /* The connection is open: write, pause, set options from now on. `arg` is what was given with
@@ -47,20 +48,23 @@ typedef struct rill_protocol {
      * closed. Not called when you closed, nor for errors. */
     bool (*eof_received)(rill_transport *t, void *self);
 
-    /* More than the high mark of bytes is queued: stop writing until resume_writing. This is the one
-     * callback that may run inside your own write. It advises; the hard cap does not. */
+    /* More than the high mark of bytes is queued: stop writing until resume_writing. This is the
+     * one callback that may run inside your own write. It advises; the hard cap does not. */
     void (*pause_writing)(rill_transport *t, void *self);
     void (*resume_writing)(rill_transport *t, void *self);
 
-    /* The end, and the destructor: the transport and `self` are gone when it returns. `why` is never
-     * NULL; its code is 0 when your own close completed, RILL_EOF when the peer ended it,
+    /* The end, and the destructor: the transport and `self` are gone when it returns. `why` is
+     * never NULL; its code is 0 when your own close completed, RILL_EOF when the peer ended it,
      * RILL_EABORTED after your abort, -ECONNRESET and so on for errors. */
     void (*connection_lost)(rill_transport *t, void *self, const rill_reason *why);
 } rill_protocol;
 
 /* static const rill_protocol echo = RILL_PROTOCOL(.data_received = echo_data); */
 #ifndef __cplusplus
-#define RILL_PROTOCOL(...) { .size = sizeof(rill_protocol), __VA_ARGS__ }
+#define RILL_PROTOCOL(...)                         \
+    {                                              \
+        .size = sizeof(rill_protocol), __VA_ARGS__ \
+    }
 #endif
 
 /* All defaults, for C++ and for filling in by hand. */

@@ -15,24 +15,24 @@ typedef struct rill_server_options {
     size_t size; /* Set by RILL_SERVER_OPTIONS or rill_server_options_default. */
 
     /* Where to listen; exactly one of the five. */
-    const char *host;         /* Numeric, "localhost" (both families), "" or "*" (all interfaces). */
+    const char *host; /* Numeric, "localhost" (both families), "" or "*" (all interfaces). */
     const char *const *hosts; /* Several of them, NULL at the end; duplicates are bound once. */
     const char *path;         /* Unix socket: a path, or '@' and an abstract name. */
     const rill_addr *addr;
-    const int *fds;           /* Listening or bound stream sockets, inherited: owned on success. */
+    const int *fds; /* Listening or bound stream sockets, inherited: owned on success. */
 
     size_t fds_count;
-    int port;                  /* For host and hosts; 0: any, the same for all of them. */
-    rill_family family;        /* Only addresses of this family. */
-    int backlog;               /* listen(2); default 128. */
-    int accepts_per_turn;      /* At most, for each listening socket; default 64. */
-    int no_reuse_address;      /* 1: no SO_REUSEADDR. */
-    int reuse_port;            /* 1: SO_REUSEPORT, to share a port between loops or processes. */
-    int dual_stack;            /* 1: an IPv6 socket takes IPv4 too; default IPV6_V6ONLY. */
-    int start_paused;          /* 1: bind only; listen with rill_server_start_serving. */
-    int unix_mode;             /* chmod of the path, 0600 for example; default by the umask. */
-    int keep_path;             /* 1: leave the path there when closing. */
-    size_t connections_max;          /* Alive at once; the rest waits in the backlog. 0: no limit. */
+    int port;               /* For host and hosts; 0: any, the same for all of them. */
+    rill_family family;     /* Only addresses of this family. */
+    int backlog;            /* listen(2); default 128. */
+    int accepts_per_turn;   /* At most, for each listening socket; default 64. */
+    int no_reuse_address;   /* 1: no SO_REUSEADDR. */
+    int reuse_port;         /* 1: SO_REUSEPORT, to share a port between loops or processes. */
+    int dual_stack;         /* 1: an IPv6 socket takes IPv4 too; default IPV6_V6ONLY. */
+    int start_paused;       /* 1: bind only; listen with rill_server_start_serving. */
+    int unix_mode;          /* chmod of the path, 0600 for example; default by the umask. */
+    int keep_path;          /* 1: leave the path there when closing. */
+    size_t connections_max; /* Alive at once; the rest waits in the backlog. 0: no limit. */
     size_t connections_per_peer_max; /* Per peer IP address; more are closed. 0: no limit. */
     rill_socket_hook socket_hook;    /* Each listening socket, before bind. */
     void *socket_hook_arg;
@@ -44,10 +44,11 @@ typedef struct rill_server_options {
 } rill_server_options;
 
 #ifndef __cplusplus
-#define RILL_SERVER_OPTIONS(...)                                                                   \
+#define RILL_SERVER_OPTIONS(...) \
     ((rill_server_options){ .size = sizeof(rill_server_options), __VA_ARGS__ })
 #endif
 
+/* All defaults, for C++ and for filling in by hand. */
 static inline rill_server_options
 rill_server_options_default(void)
 {
@@ -63,21 +64,23 @@ rill_server_options_default(void)
 /*
  * Bind and listen; every connection gets `protocol` (borrowed for good: static const) with `arg`.
  * Accepting survives a lack of descriptors or memory: the listener rests for 100 ms at a time, the
- * error handler hears of it once an episode, and who waits in the backlog is served when it is over.
+ * error handler hears of it once an episode, and who waits in the backlog is served when it is
+ * over.
  *
  * `ret_server` may be NULL. The server lives until it is closed and its last connection has gone.
  * Returns 0; RILL_EINVAL (no size, no or several places, a port out of range, a bad protocol);
- * RILL_EADDRESS; -EADDRINUSE, -EACCES, -EADDRNOTAVAIL... from bind or listen, -EADDRINUSE also for a
- * path that is no socket or one somebody still listens on; -ENOMEM. Nothing stays open on failure,
- * and rill_loop_last_error has the sentence. Runs no callback. asyncio: create_server,
+ * RILL_EADDRESS; -EADDRINUSE, -EACCES, -EADDRNOTAVAIL... from bind or listen, -EADDRINUSE also for
+ * a path that is no socket or one somebody still listens on; -ENOMEM. Nothing stays open on
+ * failure, and rill_loop_last_error has the sentence. Runs no callback. asyncio: create_server,
  * create_unix_server.
  */
-#define rill_create_server(loop, options, protocol, arg, ret_server)                               \
+#define rill_create_server(loop, options, protocol, arg, ret_server) \
     rill_create_server_site(loop, options, protocol, arg, RILL_SITE("server"), ret_server)
 RILL_API int rill_create_server_site(rill_loop *loop, const rill_server_options *options,
     const rill_protocol *protocol, void *arg, const char *site, rill_server **ret_server);
 
-/* Listen, after start_paused. Idempotent. Returns 0; RILL_ECLOSED; -errno. asyncio: start_serving. */
+/* Listen, after start_paused. Idempotent. Returns 0; RILL_ECLOSED; -errno. asyncio: start_serving.
+ * */
 RILL_API int rill_server_start_serving(rill_server *server);
 RILL_API bool rill_server_is_serving(const rill_server *server);
 
@@ -99,11 +102,12 @@ typedef void (*rill_drained_fn)(void *arg, size_t aborted);
  * Returns 0; RILL_EBUSY when already draining; RILL_EINVAL without `done`; -ENOMEM.
  * asyncio: close, then wait_closed.
  */
-RILL_API int rill_server_drain_start(
-    rill_server *server, rill_ns timeout, rill_drained_fn done, void *arg);
+RILL_API int
+rill_server_drain_start(rill_server *server, rill_ns timeout, rill_drained_fn done, void *arg);
 
 /* Call `fn` for every connection that is alive; it may close or abort any of them. */
-RILL_API void rill_server_each(rill_server *server, void (*fn)(rill_transport *t, void *arg), void *arg);
+RILL_API void
+rill_server_each(rill_server *server, void (*fn)(rill_transport *t, void *arg), void *arg);
 
 /* The listening sockets in the order of the hosts; none once closed. sockname returns 0, or
  * RILL_EINVAL for an index out of range. asyncio: sockets. */
@@ -114,6 +118,7 @@ RILL_API int rill_server_fd(const rill_server *server, size_t index);
 /* "127.0.0.1:8080, [::1]:8080": the addresses, for a log. Cuts to `size` and returns `buf`. */
 RILL_API char *rill_server_describe(const rill_server *server, char *buf, size_t size);
 
+/* The loop it lives on. */
 RILL_API rill_loop *rill_server_loop(const rill_server *server);
 
 typedef struct rill_server_stats {
@@ -125,6 +130,7 @@ typedef struct rill_server_stats {
     uint64_t exhausted; /* Episodes without descriptors or memory. */
 } rill_server_stats;
 
+/* Fill in `ret_stats` up to its size. */
 RILL_API void rill_server_get_stats(const rill_server *server, rill_server_stats *ret_stats);
 
 RILL_END

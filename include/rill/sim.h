@@ -24,6 +24,8 @@
  * A program that knows nothing of this runs in a world of its own with RILL_DRIVER=sim in its
  * environment. One thread drives a world with all its loops. Functions that return int return 0 or
  * an error as in <rill/error.h>; host names and addresses are copied.
+ *
+ * Not part of <rill/rill.h>: include it where it is needed.
  */
 #ifndef RILL_SIM_H
 #define RILL_SIM_H

@@ -2,9 +2,9 @@
  * Transports: one side of a connection, whatever carries it.
  *
  * The library owns them. A transport lives from connection_made until connection_lost has returned;
- * for anything longer keep its rill_transport_id. All functions are for the loop's thread and may be
- * called in every callback. A call on a transport that has ended is a bug that aborts with a message
- * while the library can still tell; close, abort, pause and resume are idempotent.
+ * for anything longer keep its rill_transport_id. All functions are for the loop's thread and may
+ * be called in every callback. A call on a transport that has ended is a bug that aborts with a
+ * message while the library can still tell; close, abort, pause and resume are idempotent.
  */
 #ifndef RILL_TRANSPORT_H
 #define RILL_TRANSPORT_H
@@ -19,16 +19,16 @@ RILL_BEGIN
 /* Options of a connection's transport; given in the options of servers, connects and pairs, where
  * NULL means all defaults. In every field 0 means the default. */
 typedef struct rill_transport_options {
-    size_t size;            /* Set by RILL_TRANSPORT_OPTIONS or rill_transport_options_default. */
-    size_t write_high;      /* Bytes; pause_writing above it. Default 64 KiB. */
-    size_t write_low;       /* Bytes; resume_writing at or below it. Default write_high / 4. */
-    size_t write_cap;       /* Bytes; RILL_EOVERFLOW above it. Default 16 MiB; never below high. */
-    rill_ns idle_timeout;   /* RILL_EIDLE after no byte in or out for so long. Default RILL_NEVER. */
-    rill_ns stall_timeout;  /* RILL_ESTALLED when queued bytes do not move. Default RILL_NEVER. */
-    rill_ns close_timeout;  /* RILL_ECLOSETIMEOUT when close cannot flush. Default 30 s. */
-    int nodelay;            /* TCP_NODELAY: on by default; -1 leaves it off. */
-    int keepalive;          /* SO_KEEPALIVE: 1 on; off by default. */
-    int keepalive_idle;     /* Seconds; kernel's default. */
+    size_t size;           /* Set by RILL_TRANSPORT_OPTIONS or rill_transport_options_default. */
+    size_t write_high;     /* Bytes; pause_writing above it. Default 64 KiB. */
+    size_t write_low;      /* Bytes; resume_writing at or below it. Default write_high / 4. */
+    size_t write_cap;      /* Bytes; RILL_EOVERFLOW above it. Default 16 MiB; never below high. */
+    rill_ns idle_timeout;  /* RILL_EIDLE after no byte in or out for so long. Default RILL_NEVER. */
+    rill_ns stall_timeout; /* RILL_ESTALLED when queued bytes do not move. Default RILL_NEVER. */
+    rill_ns close_timeout; /* RILL_ECLOSETIMEOUT when close cannot flush. Default 30 s. */
+    int nodelay;           /* TCP_NODELAY: on by default; -1 leaves it off. */
+    int keepalive;         /* SO_KEEPALIVE: 1 on; off by default. */
+    int keepalive_idle;    /* Seconds; kernel's default. */
     int keepalive_interval; /* Seconds; kernel's default. */
     int keepalive_count;    /* Probes; kernel's default. */
     int send_buffer;        /* SO_SNDBUF bytes; kernel's default. */
@@ -36,10 +36,11 @@ typedef struct rill_transport_options {
 } rill_transport_options;
 
 #ifndef __cplusplus
-#define RILL_TRANSPORT_OPTIONS(...)                                                                \
+#define RILL_TRANSPORT_OPTIONS(...) \
     ((rill_transport_options){ .size = sizeof(rill_transport_options), __VA_ARGS__ })
 #endif
 
+/* All defaults, for C++ and for filling in by hand. */
 static inline rill_transport_options
 rill_transport_options_default(void)
 {
@@ -53,14 +54,15 @@ rill_transport_options_default(void)
 }
 
 /*
- * Send `len` bytes, which are copied or sent before the call returns. Inside a callback small writes
- * are gathered and leave in one system call when it returns; outside of one they leave at once.
+ * Send `len` bytes, which are copied or sent before the call returns. Inside a callback small
+ * writes are gathered and leave in one system call when it returns; outside of one they leave at
+ * once.
  *
- * Returns 1 while the stream wants more, 0 once its queue is above the high mark (pause_writing
- * has run); RILL_ECLOSED after close, abort or loss, RILL_EEOFSENT after write_eof, RILL_EBUSY while
- * a sendfile runs, RILL_EINVAL without data. A failed send is told once, to connection_lost, not
- * here. Without memory for the queue the connection is lost with -ENOMEM. `len` 0 does nothing.
- * May run pause_writing before it returns; runs nothing else. asyncio: write.
+ * Returns 1 while the stream wants more, 0 once its queue is above the high mark (pause_writing has
+ * run); RILL_ECLOSED after close, abort or loss, RILL_EEOFSENT after write_eof, RILL_EBUSY while a
+ * sendfile runs, RILL_EINVAL without data. A failed send is told once, to connection_lost, not
+ * here. Without memory for the queue the connection is lost with -ENOMEM. `len` 0 does nothing. May
+ * run pause_writing before it returns; runs nothing else. asyncio: write.
  */
 RILL_API int rill_transport_write(rill_transport *t, const void *data, size_t len);
 
@@ -76,16 +78,16 @@ RILL_API int rill_transport_writev(rill_transport *t, const rill_iovec *parts, s
 typedef void (*rill_release_fn)(void *arg);
 
 /*
- * As write, without copying: the bytes stay untouched until `release(arg)` is called, once, when the
- * library is done with them; on the loop's thread, never inside this call. On an error it is not
- * called: a failing call has taken nothing.
+ * As write, without copying: the bytes stay untouched until `release(arg)` is called, once, when
+ * the library is done with them; on the loop's thread, never inside this call. On an error it is
+ * not called: a failing call has taken nothing.
  */
 RILL_API int rill_transport_write_ref(
     rill_transport *t, const void *data, size_t len, rill_release_fn release, void *arg);
 
 /* Send FIN (or the transport's equivalent) once the queue is empty; reading goes on. Later writes
- * fail. Returns 0, also when called again; RILL_ECLOSED; RILL_EBUSY during a sendfile; RILL_ENOTSUP.
- * asyncio: write_eof. */
+ * fail. Returns 0, also when called again; RILL_ECLOSED; RILL_EBUSY during a sendfile;
+ * RILL_ENOTSUP. asyncio: write_eof. */
 RILL_API int rill_transport_write_eof(rill_transport *t);
 RILL_API bool rill_transport_can_write_eof(const rill_transport *t);
 
@@ -107,9 +109,9 @@ typedef void (*rill_sendfile_fn)(void *arg, int rc, uint64_t sent);
 RILL_API int rill_transport_sendfile_start(rill_transport *t, int fd, uint64_t offset,
     uint64_t count, bool fallback, rill_sendfile_fn done, void *arg, rill_id *ret_id);
 
-/* Stop reading, flush the queue, then close: connection_lost(0) follows, RILL_ECLOSETIMEOUT when the
- * close timeout passes first. Input that has already arrived is discarded, so that the kernel does
- * not answer it with a reset which could destroy our last bytes. asyncio: close. */
+/* Stop reading, flush the queue, then close: connection_lost(0) follows, RILL_ECLOSETIMEOUT when
+ * the close timeout passes first. Input that has already arrived is discarded, so that the kernel
+ * does not answer it with a reset which could destroy our last bytes. asyncio: close. */
 RILL_API void rill_transport_close(rill_transport *t);
 
 /* Drop the queue and close now; the peer sees a reset where there is one.
@@ -137,11 +139,11 @@ RILL_API bool rill_transport_is_reading(const rill_transport *t);
  * May run pause_writing or resume_writing. asyncio: set_write_buffer_limits.
  */
 RILL_API int rill_transport_set_write_limits(rill_transport *t, size_t high, size_t low);
-RILL_API void rill_transport_get_write_limits(
-    const rill_transport *t, size_t *ret_high, size_t *ret_low);
+RILL_API void
+rill_transport_get_write_limits(const rill_transport *t, size_t *ret_high, size_t *ret_low);
 
-/* The hard cap of the queue in bytes; above it the connection is lost with RILL_EOVERFLOW. Returns 0,
- * or RILL_EINVAL below the high mark. */
+/* The hard cap of the queue in bytes; above it the connection is lost with RILL_EOVERFLOW. Returns
+ * 0, or RILL_EINVAL below the high mark. */
 RILL_API int rill_transport_set_write_cap(rill_transport *t, size_t cap);
 
 /* Bytes written and not yet taken by the kernel. asyncio: get_write_buffer_size. */
@@ -162,13 +164,14 @@ RILL_API int rill_transport_drain_start(rill_transport *t, size_t bytes_max, ril
  * connection_made. Its state is allocated here; the old one lives until the present callback
  * returns. Returns 0; RILL_EINVAL; RILL_ECLOSED after loss; -ENOMEM. asyncio: set_protocol.
  */
-RILL_API int rill_transport_set_protocol(
-    rill_transport *t, const rill_protocol *protocol, void *arg);
+RILL_API int
+rill_transport_set_protocol(rill_transport *t, const rill_protocol *protocol, void *arg);
 RILL_API const rill_protocol *rill_transport_get_protocol(const rill_transport *t);
 
 /* The protocol's state: what callbacks get as `self`. */
 RILL_API void *rill_transport_state(const rill_transport *t);
 
+/* The loop it lives on. */
 RILL_API rill_loop *rill_transport_loop(const rill_transport *t);
 
 /* The id, and back: NULL when that transport has ended, or is one of another loop. */
@@ -176,13 +179,14 @@ RILL_API rill_id rill_transport_id(const rill_transport *t);
 RILL_API rill_transport *rill_transport_from_id(rill_loop *loop, rill_id id);
 
 /* The addresses. peername is the one the connection was made with and can be asked in
- * connection_lost too; sockname asks the kernel: RILL_ECLOSED when the descriptor is gone. Return 0;
- * RILL_ENOTSUP where there are none; -errno. asyncio: get_extra_info("peername" / "sockname"). */
+ * connection_lost too; sockname asks the kernel: RILL_ECLOSED when the descriptor is gone. Return
+ * 0; RILL_ENOTSUP where there are none; -errno. asyncio: get_extra_info("peername" / "sockname").
+ * */
 RILL_API int rill_transport_peername(const rill_transport *t, rill_addr *ret_addr);
 RILL_API int rill_transport_sockname(const rill_transport *t, rill_addr *ret_addr);
 
-/* The descriptor, borrowed: set options with it, never read, write or close. RILL_ENOTSUP when there
- * is none (pairs, the simulator), RILL_ECLOSED when it is gone. */
+/* The descriptor, borrowed: set options with it, never read, write or close. RILL_ENOTSUP when
+ * there is none (pairs, the simulator), RILL_ECLOSED when it is gone. */
 RILL_API int rill_transport_fd(const rill_transport *t);
 
 typedef struct rill_credentials {
@@ -221,25 +225,30 @@ typedef enum rill_option {
 RILL_API int rill_transport_set_option(rill_transport *t, rill_option option, int value);
 RILL_API int rill_transport_get_option(const rill_transport *t, rill_option option, int *ret_value);
 
-typedef enum rill_timeout { RILL_TIMEOUT_IDLE, RILL_TIMEOUT_STALL, RILL_TIMEOUT_CLOSE } rill_timeout;
+typedef enum rill_timeout {
+    RILL_TIMEOUT_IDLE,
+    RILL_TIMEOUT_STALL,
+    RILL_TIMEOUT_CLOSE
+} rill_timeout;
 
 /* Change a timeout of this connection; RILL_NEVER switches it off. Counts from now. Returns 0;
  * RILL_EINVAL for 0 or another negative value; RILL_ENOTSUP; -ENOMEM. */
 RILL_API int rill_transport_set_timeout(rill_transport *t, rill_timeout which, rill_ns value);
 
 typedef struct rill_transport_info {
-    size_t size;        /* Set it to sizeof(rill_transport_info) before the call. */
-    const char *kind;   /* "tcp", "unix", "pair", or the name of your own. Static text. */
-    const char *site;   /* Where it was made. Static text. */
-    uint64_t bytes_in;  /* Delivered to the protocol. */
-    uint64_t bytes_out; /* Taken by the kernel (or the layer below). */
+    size_t size;         /* Set it to sizeof(rill_transport_info) before the call. */
+    const char *kind;    /* "tcp", "unix", "pair", or the name of your own. Static text. */
+    const char *site;    /* Where it was made. Static text. */
+    uint64_t bytes_in;   /* Delivered to the protocol. */
+    uint64_t bytes_out;  /* Taken by the kernel (or the layer below). */
     rill_server *server; /* That accepted it, or NULL. */
 } rill_transport_info;
 
+/* Fill in `ret_info` up to its size. */
 RILL_API void rill_transport_get_info(const rill_transport *t, rill_transport_info *ret_info);
 
-/* For logs: "<tcp 127.0.0.1:80 -> 127.0.0.1:5000 open reading write=idle queued=0>"; "silent" when it does not read. Cuts to `size`
- * and returns `buf`. asyncio: repr(transport). */
+/* For logs: "<tcp 127.0.0.1:80 -> 127.0.0.1:5000 open reading write=idle queued=0>"; "silent" when
+ * it does not read. Cuts to `size` and returns `buf`. asyncio: repr(transport). */
 RILL_API char *rill_transport_describe(const rill_transport *t, char *buf, size_t size);
 
 RILL_END

@@ -3,11 +3,14 @@
  *
  * This is what the library's own transports are made of. The base object keeps what all kinds share
  * (the protocol and its state, the order of callbacks, marks and cap, ids, the way to the end);
- * your table does the work, in `impl`: memory of yours behind the base. You call the base to deliver
- * events; it asserts the grammar of <rill/protocol.h> and aborts with a message where it is broken.
+ * your table does the work, in `impl`: memory of yours behind the base. You call the base to
+ * deliver events; it asserts the grammar of <rill/protocol.h> and aborts with a message where it is
+ * broken.
  *
  * A filter is a Protocol to the transport below and a Transport to the protocol above. See
- * examples/filter.c, and run rill_conformance on what you make.
+ * examples/filter, and run rill_conformance on what you make.
+ *
+ * Not part of <rill/rill.h>: include it where it is needed.
  */
 #ifndef RILL_TRANSPORT_OPS_H
 #define RILL_TRANSPORT_OPS_H
@@ -56,11 +59,13 @@ typedef struct rill_transport_ops {
     int (*credentials)(const rill_transport *t, const void *impl, rill_credentials *ret_peer);
     int (*tcp_info)(const rill_transport *t, const void *impl, rill_tcp_info *ret_info);
     int (*set_option)(rill_transport *t, void *impl, rill_option option, int value);
-    int (*get_option)(const rill_transport *t, const void *impl, rill_option option, int *ret_value);
+    int (*get_option)(
+        const rill_transport *t, const void *impl, rill_option option, int *ret_value);
     int (*set_timeout)(rill_transport *t, void *impl, rill_timeout which, rill_ns value);
 
     /* Send from a file; NULL: the base reads and writes. Accounting is yours; call
-     * rill_transport_sendfile_done when it ended. Return RILL_ENOSENDFILE to have the base do it. */
+     * rill_transport_sendfile_done when it ended. Return RILL_ENOSENDFILE to have the base do it.
+     * */
     int (*sendfile)(rill_transport *t, void *impl, int fd, uint64_t offset, uint64_t count);
     void (*sendfile_cancel)(rill_transport *t, void *impl);
 
@@ -69,9 +74,9 @@ typedef struct rill_transport_ops {
 } rill_transport_ops;
 
 /*
- * Make a transport of the kind `ops` (static const) for `protocol` with `arg`. `options` may be NULL;
- * only its marks and cap concern the base. Call rill_transport_made when it is open.
- * Returns 0; RILL_EINVAL; -ENOMEM.
+ * Make a transport of the kind `ops` (static const) for `protocol` with `arg`. `options` may be
+ * NULL; only its marks and cap concern the base. Call rill_transport_made when it is open. Returns
+ * 0; RILL_EINVAL; -ENOMEM.
  */
 RILL_API int rill_transport_new(rill_loop *loop, const rill_transport_ops *ops,
     const rill_transport_options *options, const rill_protocol *protocol, void *arg,
@@ -84,16 +89,17 @@ RILL_API rill_transport *rill_transport_of_impl(const void *impl);
 /* Undo rill_transport_new before rill_transport_made: no callback runs but finalize. */
 RILL_API void rill_transport_discard(rill_transport *t);
 
-/* Deliver connection_made. Not inside the call of a user's that makes the connection: schedule it. */
+/* Deliver connection_made. Not inside the call of a user's that makes the connection: schedule it.
+ * */
 RILL_API void rill_transport_made(rill_transport *t);
 
 /* True while bytes may be delivered: made, not paused, not closing, no EOF yet. Look again after
  * every delivery. */
 RILL_API bool rill_transport_wants_data(const rill_transport *t);
 
-/* Deliver bytes; only while rill_transport_wants_data. With a buffered protocol they are copied into
- * its buffers, as often as it takes; what was not wanted after a pause in the middle is given back
- * by the return value: the number of bytes delivered. */
+/* Deliver bytes; only while rill_transport_wants_data. With a buffered protocol they are copied
+ * into its buffers, as often as it takes; what was not wanted after a pause in the middle is given
+ * back by the return value: the number of bytes delivered. */
 RILL_API size_t rill_transport_data(rill_transport *t, rill_slice in);
 
 /* Deliver eof_received; when it returns false the base closes. At most once. */
@@ -110,8 +116,8 @@ RILL_API void rill_transport_account(rill_transport *t, int64_t delta_bytes, siz
  * Deliver connection_lost, wake what waits, then finalize and free, at the end of the turn. Not
  * inside a call of the user's. Before rill_transport_made it discards. `sentence` NULL: the code's.
  */
-RILL_API void rill_transport_lost(
-    rill_transport *t, int code, rill_layer layer, const char *sentence);
+RILL_API void
+rill_transport_lost(rill_transport *t, int code, rill_layer layer, const char *sentence);
 
 /* For transports whose ops have sendfile: it ended. */
 RILL_API void rill_transport_sendfile_done(rill_transport *t, int rc, uint64_t sent);

@@ -353,7 +353,8 @@ test_pause_in_record(void **state)
     assert_true(f->b.matches);
 }
 
-/* The reader stands still: sending ends with -EAGAIN, an operation waits, and goes on afterwards. */
+/* The reader stands still: sending ends with -EAGAIN, an operation waits, and goes on afterwards.
+ * */
 static void
 test_backpressure(void **state)
 {

@@ -1,6 +1,6 @@
 /*
- * Every kind of fault: that it fires when it is asked for, what a program sees of it, and that it can
- * be counted, named, left out and healed.
+ * Every kind of fault: that it fires when it is asked for, what a program sees of it, and that it
+ * can be counted, named, left out and healed.
  */
 #include <stdio.h>
 

@@ -1,6 +1,6 @@
 /*
- * The simulated network, seen by scripted peers alone: time, links, partitions, handshakes, windows,
- * and how connections end. Times are exact.
+ * The simulated network, seen by scripted peers alone: time, links, partitions, handshakes,
+ * windows, and how connections end. Times are exact.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -200,7 +200,8 @@ test_wildcard(void **state)
     assert_int_equal(rill_sim_peer_error(f->client), -ECONNREFUSED);
 }
 
-/* A backlog of 1 takes two; the third is tried again after a second, and let in when there is room. */
+/* A backlog of 1 takes two; the third is tried again after a second, and let in when there is room.
+ * */
 static void
 test_backlog(void **state)
 {

@@ -58,8 +58,8 @@ count_failures(const char *name, rill_conformance_verdict verdict, const char *s
         "seed %llu, %s: %s: %s\n", (unsigned long long)t->seed, t->personality, name, sentence);
 }
 
-/* What a receive claims not to have (RECV_AGAIN) cannot be discarded before a close: then the kernel
- * resets, as TCP has it. */
+/* What a receive claims not to have (RECV_AGAIN) cannot be discarded before a close: then the
+ * kernel resets, as TCP has it. */
 static bool
 wants_honest_receives(const char *name)
 {

@@ -27,7 +27,9 @@ static const struct demo_scene scenes[] = {
     { "echo", 30, scene_echo },
     { "idle", 30, scene_idle },
     { "slow-reader", 30, scene_slow_reader },
+#if DEMO_WITH_SIM
     { "storm", 30, scene_storm },
+#endif
 };
 
 enum { SCENES = sizeof(scenes) / sizeof(scenes[0]) };

@@ -24,8 +24,8 @@
 #include "core/driver/linux/linux.h"
 #include "core/internal.h"
 
-#define EVENTS_MAX    512
-#define SENDFILE_MAX  ((size_t)1 << 30)
+#define EVENTS_MAX   512
+#define SENDFILE_MAX ((size_t)1 << 30)
 
 typedef struct epoll_driver {
     rill__linux base;
@@ -116,8 +116,7 @@ wait_milliseconds(epoll_driver *self, rill_ns left)
 {
     rill_ns ms = (left + RILL_MS - 1) / RILL_MS; /* Up: a turn too early would spin. */
 
-    return epoll_wait(
-        self->epoll_fd, self->events, EVENTS_MAX, ms < INT_MAX ? (int)ms : INT_MAX);
+    return epoll_wait(self->epoll_fd, self->events, EVENTS_MAX, ms < INT_MAX ? (int)ms : INT_MAX);
 }
 
 static int
@@ -453,8 +452,8 @@ epoll_close_io(rill__driver *driver, rill__io *io, bool reset)
     io->recv.discarded = true;
     io->send.active = false;
     io->send.discarded = true;
-    /* Closing alone takes it out of the set only with its last duplicate, and a forked child may hold
-     * one: events would come for memory that is gone. */
+    /* Closing alone takes it out of the set only with its last duplicate, and a forked child may
+     * hold one: events would come for memory that is gone. */
     if (io->armed != 0)
         (void)control(self_of(driver), io, EPOLL_CTL_DEL, 0);
     if (io->kind != RILL__IO_POLL) /* Foreign ones are not ours to close. */

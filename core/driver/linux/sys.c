@@ -27,9 +27,9 @@ zero_or_errno(int result)
 static int
 sys_socket(rill__driver *driver, rill_family family, int *ret_fd)
 {
-    static const int domains[] = { [RILL_FAMILY_IPV4] = AF_INET,
-        [RILL_FAMILY_IPV6] = AF_INET6,
-        [RILL_FAMILY_UNIX] = AF_UNIX };
+    static const int domains[] = {
+        [RILL_FAMILY_IPV4] = AF_INET, [RILL_FAMILY_IPV6] = AF_INET6, [RILL_FAMILY_UNIX] = AF_UNIX
+    };
     int fd;
 
     (void)driver;
@@ -365,8 +365,8 @@ sys_entropy(rill__driver *driver, void *buf, size_t len)
     }
 }
 
-/* sendfile raises SIGPIPE whatever the flags: it is blocked while the loop runs, and one that came is
- * taken off before the mask is restored, unless it was pending before. */
+/* sendfile raises SIGPIPE whatever the flags: it is blocked while the loop runs, and one that came
+ * is taken off before the mask is restored, unless it was pending before. */
 void
 rill__linux_guard(rill__linux *self)
 {
@@ -418,8 +418,8 @@ int
 rill__linux_accept(int listener, int *ret_fd, rill_addr *ret_peer)
 {
     socklen_t len = sizeof(ret_peer->storage);
-    int fd = accept4(listener, (struct sockaddr *)(void *)ret_peer->storage, &len,
-        SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = accept4(
+        listener, (struct sockaddr *)(void *)ret_peer->storage, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
     if (fd < 0)
         return -errno;

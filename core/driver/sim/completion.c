@@ -149,8 +149,8 @@ rill__sim_completion_take(sim_io *self, void *buf, size_t len)
     sim_held *held = self->held_first;
     int64_t result;
 
-    if (held == NULL)
-        return -EAGAIN;
+    if (held == NULL) /* Ahead of the record: what has arrived can be taken at any time. */
+        return rill__sim_io_recv(self, buf, len);
     result = held->result;
     if (result > 0) {
         size_t left = (size_t)result - held->offset;
@@ -175,7 +175,7 @@ rill__sim_completion_accept(sim_io *self, int *ret_fd, rill_addr *ret_peer)
     int rc;
 
     if (held == NULL)
-        return -EAGAIN;
+        return rill__sim_io_accept(self, ret_fd, ret_peer);
     rc = (int)held->result;
     if (rc == 0) {
         *ret_fd = held->fd;

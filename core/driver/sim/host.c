@@ -192,6 +192,7 @@ rill__sim_host_new(rill_sim *sim, const char *name, sim_host **ret_host)
     for (size_t i = 0; i < SIM_PORT_BUCKETS; i++)
         rill__list_init(&host->ports[i]);
     rill__list_init(&host->paths);
+    rill__list_init(&host->listeners);
     sim->hosts[sim->host_count++] = host;
     rill__sim_trace(sim, host, SIM_OBJECT_WORLD, 0, SIM_HOST, host->number, 0);
     *ret_host = host;

@@ -217,6 +217,7 @@ struct sim_host {
     uint32_t link_count;
     rill__link ports[SIM_PORT_BUCKETS];
     uint32_t ports_tried; /* Ephemeral ones. */
+    rill__link listeners; /* TCP, in the order of listening. */
     rill__link paths;
     size_t descriptors;
     size_t descriptors_max; /* 0: the world's. */
@@ -358,6 +359,7 @@ struct sim_socket {
     sim_pipe in;
 
     /* A listener. */
+    rill__link listening; /* Of the host's. */
     rill__link queue;
     uint32_t queued;
     uint32_t visible; /* Of the queued ones, complete. */

@@ -182,11 +182,11 @@ rill__sim_port_listen(const sim_socket *socket)
 
 /* How well a listener fits: 0 not at all. */
 static int
-fit(const sim_port *port, const sim_name *name)
+fit(const sim_socket *listener, const sim_name *name)
 {
-    if (port->socket == NULL || port->socket->state != SIM_LISTENING)
-        return 0;
-    if (!addresses_meet(&port->local, port->v6only, name, true))
+    const sim_port *port = &listener->port;
+
+    if (port->local.port != name->port || !addresses_meet(&port->local, port->v6only, name, true))
         return 0;
     if (port->local.family != name->family)
         return 1;
@@ -200,9 +200,8 @@ rill__sim_port_listener(sim_host *host, const sim_name *name, uint64_t chooser)
     uint64_t candidates = 0;
     uint64_t chosen;
 
-    FOR_EACH_USER(host, port, name->port)
-    {
-        int fits = fit(port, name);
+    for (rill__link *link = host->listeners.next; link != &host->listeners; link = link->next) {
+        int fits = fit(RILL__CONTAINER(link, sim_socket, listening), name);
 
         if (fits > best) {
             best = fits;
@@ -213,9 +212,12 @@ rill__sim_port_listener(sim_host *host, const sim_name *name, uint64_t chooser)
     if (best == 0)
         return NULL;
     chosen = rill__sim_hash(host->sim, SIM_DOMAIN_SHARE, chooser, 0) % candidates;
-    FOR_EACH_USER(host, port, name->port)
-    if (fit(port, name) == best && chosen-- == 0)
-        return port->socket;
+    for (rill__link *link = host->listeners.next; link != &host->listeners; link = link->next) {
+        sim_socket *listener = RILL__CONTAINER(link, sim_socket, listening);
+
+        if (fit(listener, name) == best && chosen-- == 0)
+            return listener;
+    }
     return NULL;
 }
 

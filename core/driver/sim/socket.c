@@ -60,6 +60,7 @@ rill__sim_socket_new(sim_host *host, rill_family family, sim_socket **ret_socket
     socket->recv_buffer = sim->recv_buffer;
     socket->step.fn = rill__sim_tcp_step;
     rill__list_init(&socket->queue);
+    rill__list_init(&socket->listening);
     rill__list_init(&socket->child);
     rill__list_init(&socket->port.link);
     if (family == RILL_FAMILY_UNIX && new_unix(socket) < 0) {
@@ -86,6 +87,7 @@ rill__sim_socket_free(sim_socket *socket)
     rill__sim_pipe_done(socket);
     rill__sim_unreserve(sim, EVENTS_OF_SOCKET);
     rill__list_remove(&socket->all);
+    rill__list_remove(&socket->listening);
     if (socket->names != NULL && socket->names->path != NULL)
         socket->names->path->socket = NULL;
     if (socket->names != NULL)
@@ -237,6 +239,7 @@ rill__sim_socket_close(sim_socket *socket, bool reset)
     switch ((enum sim_state)socket->state) {
     case SIM_LISTENING:
         socket->state = SIM_ENDED;
+        rill__list_remove(&socket->listening);
         while (!rill__list_empty(&socket->queue))
             drop_child(RILL__CONTAINER(socket->queue.next, sim_socket, child));
         break;
@@ -469,6 +472,8 @@ rill__sim_listen_on(sim_socket *socket, int backlog)
     if (rc < 0)
         return rc;
     socket->backlog = backlog < 0 || backlog > 4096 ? 4096 : (uint32_t)backlog;
+    if (socket->state == SIM_FRESH && !rill__sim_is_unix(socket))
+        rill__list_append(&socket->host->listeners, &socket->listening);
     socket->state = SIM_LISTENING;
     rill__sim_trace_socket(socket, SIM_LISTEN, socket->backlog);
     return 0;
