@@ -283,10 +283,11 @@ write_more(rill__side *s)
 }
 
 static void
-write_twice(rill__side *s)
+write_until_paused(rill__side *s)
 {
-    write_more(s);
-    write_more(s);
+    do
+        write_more(s);
+    while (!s->write_paused && s->sent < 900000);
 }
 
 static bool
@@ -305,7 +306,7 @@ writes_in_pause_and_resume(rill__battery *b)
         return;
     rill__side_pause(&b->b);
     b->a.on_pause = write_more;
-    b->a.on_resume = write_twice;
+    b->a.on_resume = write_until_paused;
     if (!rill__side_fill(&b->a))
         return;
     RILL__EXPECT(b, b->a.pauses == 1, "%zu pauses", b->a.pauses);

@@ -303,8 +303,9 @@ rill__b_has_all(rill__battery *b)
 rill_transport_options
 rill__battery_small(void)
 {
+    /* Not below two segments of a loopback network (64 KiB each): TCP would send them by its timers. */
     return (rill_transport_options){
-        .size = sizeof(rill_transport_options), .send_buffer = 16384, .recv_buffer = 16384
+        .size = sizeof(rill_transport_options), .send_buffer = 32768, .recv_buffer = 131072
     };
 }
 
@@ -385,13 +386,20 @@ send_until_paused(rill__side *s)
 bool
 rill__side_fill(rill__side *s)
 {
+    size_t before;
+
     send_until_paused(s);
-    /* What is below may take the bytes a little later: go on until it takes no more. */
+    /* What is below may take more a little later (TCP by a delayed acknowledgement): go on until it
+     * takes no more. */
     while (s->on_pause == NULL && !s->battery->failed) {
-        rill__battery_settle(s->battery);
-        if (s->write_paused || s->t == NULL)
+        before = rill_transport_write_buffer_size(s->t);
+        rill__battery_run_for(s->battery, s->battery->settle + 60 * RILL_MS);
+        if (s->t == NULL)
             break;
-        send_until_paused(s);
+        if (!s->write_paused)
+            send_until_paused(s);
+        else if (rill_transport_write_buffer_size(s->t) == before)
+            break;
     }
     return !s->battery->failed;
 }
