@@ -63,8 +63,9 @@ sim_lost(endpoint *e)
 void
 peer_connect_start(peer *p, harness *h, const rill_addr *addr)
 {
-    int family = ((const struct sockaddr *)(const void *)addr->storage)->sa_family;
+    sa_family_t family;
 
+    memcpy(&family, addr->storage, sizeof(family)); /* The first field of every sockaddr. */
     p->h = h;
     p->fd = -1;
     p->received = 0;
