@@ -118,11 +118,17 @@ rill__panic(const char *format, ...)
 }
 
 #if RILL_TESTING
-bool
-rill__bug(const char *name)
-{
-    const char *planted = getenv("RILL_BUG");
+const char *rill__bug_planted;
 
-    return planted != NULL && strcmp(planted, name) == 0;
+void
+rill__bug_plant(const char *name)
+{
+    rill__bug_planted = name;
+}
+
+static __attribute__((constructor)) void
+plant_from_environment(void)
+{
+    rill__bug_plant(getenv("RILL_BUG"));
 }
 #endif

@@ -103,6 +103,8 @@ rill_call_soon_site(rill_loop *loop, rill_callback fn, void *arg, const char *si
     s->arg = arg;
     s->site = site;
     rill__loop_push(loop, &s->ready);
+    if (rill__bug("soon_same_turn"))
+        loop->turn_left++;
     if (ret_id != NULL)
         *ret_id = rill__id(loop, RILL__ID_SOON, &s->slot);
     return 0;
@@ -298,6 +300,8 @@ cancel_timer(rill_loop *loop, rill_id id)
 
     if (object == NULL || object->user.timer.canceled)
         return false;
+    if (object->user.timer.place == RILL__TIMER_READY && rill__bug("timer_cancel_ready"))
+        return true;
     if (object->user.timer.place == RILL__TIMER_READY) {
         object->user.timer.canceled = 1; /* Freed when its turn comes. */
         return true;

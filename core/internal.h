@@ -29,7 +29,10 @@ _Noreturn void rill__panic(const char *format, ...) RILL_PRINTF(1, 2);
 
 /* Bugs planted for the tests of the tests: RILL_BUG=name in a build with RILL_TESTING. */
 #if RILL_TESTING
-bool rill__bug(const char *name);
+extern const char *rill__bug_planted;
+void rill__bug_plant(const char *name); /* Or none, with NULL; borrowed. */
+#define rill__bug(name) \
+    (RILL__UNLIKELY(rill__bug_planted != NULL) && strcmp(rill__bug_planted, name) == 0)
 #else
 #define rill__bug(name) false
 #endif

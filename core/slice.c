@@ -51,7 +51,7 @@ rill__loop_hot_buffer(rill_loop *loop, size_t *ret_size)
 {
     struct rill_chunk *hot = loop->hot;
 
-    if (RILL__UNLIKELY(hot == NULL || hot->refs > 1)) {
+    if (RILL__UNLIKELY(hot == NULL || (hot->refs > 1 && !rill__bug("held_slice_reused")))) {
         struct rill_chunk *fresh = chunk_new(loop, loop->hot_bytes);
 
         if (fresh == NULL)

@@ -23,6 +23,8 @@
 static bool
 before(const rill__timer *a, const rill__timer *b)
 {
+    if (rill__bug("timer_ties"))
+        return a->deadline < b->deadline;
     return a->deadline < b->deadline || (a->deadline == b->deadline && a->sequence < b->sequence);
 }
 
@@ -302,7 +304,7 @@ rill__timer_postpone(rill_loop *loop, rill__timer *timer, rill_ns deadline)
         return;
     }
     timer->deadline = deadline;
-    timer->moved = 1;
+    timer->moved = !rill__bug("timer_move_ready");
     timer->canceled = 0;
 }
 
@@ -321,6 +323,8 @@ pop_due(rill_loop *loop, rill_ns now)
     rill__timers *timers = &loop->timers;
     rill__timer *timer;
 
+    if (rill__bug("timer_early"))
+        now += RILL_US;
     while ((timer = timers->heap) != NULL && timer->deadline <= now) {
         timers->heap = heap_merge_siblings(timer->child);
         timers->count--;

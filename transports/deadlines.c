@@ -75,7 +75,7 @@ fire(rill__own_timer *timer)
         rill__transport_abort(t, RILL_ESTALLED, RILL_LAYER_TRANSPORT, NULL);
     else if (earlier(INT64_MAX, d->activity, d->idle) <= now)
         rill__transport_abort(t, RILL_EIDLE, RILL_LAYER_TRANSPORT, NULL);
-    else
+    else if (!rill__bug("idle_not_rearmed"))
         arm(d);
 }
 
@@ -150,7 +150,7 @@ rill__deadlines_send_waits(stream *s)
 void
 rill__deadlines_send_done(stream *s)
 {
-    if (s->deadlines != NULL)
+    if (s->deadlines != NULL && !rill__bug("stall_not_ended"))
         s->deadlines->send_waits = false;
 }
 
@@ -160,7 +160,7 @@ rill__deadlines_close_begins(stream *s)
     rill_transport *t = rill__base(s);
     rill__deadlines *d;
 
-    if (s->close_timeout == RILL_NEVER)
+    if (s->close_timeout == RILL_NEVER || rill__bug("close_timeout_forgotten"))
         return;
     d = make(s);
     if (d == NULL) {

@@ -63,11 +63,15 @@ deliver_buffered(rill_transport *t, rill_slice in)
     size_t done = 0;
 
     while (done < in.len && rill__wants_data(t) && rill__transport_is_buffered(t)) {
+        const rill_protocol *protocol = t->protocol;
+        const void *self = t->self;
         void *buf;
         size_t size = rill__transport_get_buffer(t, in.len - done, &buf);
 
         if (size == 0)
             break;
+        if (t->protocol != protocol || t->self != self)
+            continue; /* Exchanged in get_buffer: the buffer is the old one's. */
         /* get_buffer is user code too: it may have paused or closed. */
         if (!rill__wants_data(t))
             break;
@@ -135,6 +139,8 @@ pause_or_resume(rill_transport *t)
             t->protocol->pause_writing(t, t->self);
     } else if (t->queued_bytes <= t->write_low && t->writing_paused) {
         t->writing_paused = false;
+        if (rill__bug("missed_resume"))
+            return;
         enter(t, "resume_writing");
         if (t->protocol->resume_writing != NULL)
             t->protocol->resume_writing(t, t->self);
@@ -150,7 +156,7 @@ rill_transport_account(rill_transport *t, int64_t delta_bytes, size_t sent)
     t->bytes_out += sent;
     if (t->aborting || t->phase != RILL__PHASE_OPEN)
         return;
-    if (RILL__UNLIKELY(t->queued_bytes > t->write_cap)) {
+    if (RILL__UNLIKELY(t->queued_bytes > t->write_cap) && !rill__bug("cap_ignored")) {
         rill__transport_abort(t, RILL_EOVERFLOW, RILL_LAYER_TRANSPORT, NULL);
         return;
     }
@@ -196,10 +202,14 @@ rill_transport_lost(rill_transport *t, int code, rill_layer layer, const char *s
     t->refuse |= RILL__REFUSE_CLOSED;
     if (t->extra != NULL) {
         rill__sendfile_end(t, code != 0 ? code : RILL_ECLOSED);
-        rill__drains_end(t, code != 0 ? code : RILL_ECLOSED);
+        if (!rill__bug("drain_outlives_loss"))
+            rill__drains_end(t, code != 0 ? code : RILL_ECLOSED);
     }
     enter(t, "connection_lost");
-    if (t->protocol->connection_lost != NULL)
+    if (t->protocol->connection_lost != NULL && rill__bug("lost_twice"))
+        t->protocol->connection_lost(t, t->self, make_reason(t, code, layer, sentence, &reason));
+    if (t->protocol->connection_lost != NULL &&
+        !(code == RILL_EIDLE && rill__bug("lost_forgotten")))
         t->protocol->connection_lost(t, t->self, make_reason(t, code, layer, sentence, &reason));
     rill__server_detach(t);
     rill__transport_reap(t);

@@ -178,6 +178,8 @@ void rill__sendfile_resume(rill_transport *t);
  * */
 void rill__sendfile_not_native(rill_transport *t);
 void rill__sendfile_end(rill_transport *t, int code);
+/* So many bytes had left by the kind's own means when the connection was lost. */
+void rill__sendfile_note_sent(rill_transport *t, uint64_t sent);
 /* close was called while a sendfile runs: it goes first, within the close timeout. */
 bool rill__sendfile_delays_close(rill_transport *t);
 

@@ -104,14 +104,22 @@ deliver(side *s)
         pump_soon(s);
 }
 
+/* Aborted, or a write of it failed: then what it wrote is not whole, whatever it calls next. */
+static bool
+is_failing(const side *s)
+{
+    return rill__base(s)->aborting || (s->ending && s->code != 0);
+}
+
 static void
 after_delivery(side *s)
 {
     rill_transport *t = rill__base(s);
     side *peer = s->peer;
 
-    if (s->inbound_bytes != 0)
-        return;
+    if ((s->inbound_bytes != 0 && !rill__bug("pair_eof_first")) ||
+        (peer != NULL && is_failing(peer)))
+        return; /* The delivery may have told the peer to go on writing, and that failed. */
     if (s->reset && !s->ending) {
         end_soon(s, -ECONNRESET, RILL_LAYER_SYSTEM, NULL);
         return;
@@ -148,7 +156,7 @@ pump_run(rill__ready *ready)
     }
     if (s->closing)
         drop_inbound(s, true);
-    if (s->peer != NULL && rill__base(s->peer)->aborting)
+    if (s->peer != NULL && is_failing(s->peer))
         return; /* Its queue is about to be dropped: the reset follows. */
     deliver(s);
     after_delivery(s);

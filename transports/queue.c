@@ -188,6 +188,12 @@ rill__queue_clear(rill_loop *loop, rill__queue *queue)
 {
     size_t bytes = rill__queue_bytes(queue);
 
+    if (queue->head != NULL && queue->head->release != NULL && rill__bug("ref_released_twice"))
+        queue->head->release(queue->head->arg);
+    if (queue->head != NULL && rill__bug("ref_lost_on_abort"))
+        queue->head->release = NULL;
+    if (rill__bug("queue_leak_on_abort"))
+        queue->head = NULL;
     while (queue->head != NULL)
         pop(loop, queue);
     return bytes;

@@ -161,7 +161,14 @@ rill_transport_sendfile_done(rill_transport *t, int rc, uint64_t sent)
     rill__check_live(t, "rill_transport_sendfile_done");
     rill__check(job != NULL && job->native);
     job->sent = sent;
-    finish_soon(job, rc);
+    finish_soon(job, job->canceled ? RILL_ECANCELED : rc); /* It may have lost the race. */
+}
+
+void
+rill__sendfile_note_sent(rill_transport *t, uint64_t sent)
+{
+    if (t->extra->sendfile != NULL)
+        t->extra->sendfile->sent = sent;
 }
 
 void

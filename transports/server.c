@@ -113,7 +113,7 @@ rill__server_detach(rill_transport *t)
     t->server = NULL;
     rill__list_remove(&t->server_link);
     assert(server->stats.live > 0);
-    server->stats.live--;
+    server->stats.live -= !rill__bug("server_count");
     if (server->options.connections_per_peer_max != 0 && rill_transport_peername(t, &peer) == 0)
         rill__peers_remove(server, &peer);
     if (server->crowded)

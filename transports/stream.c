@@ -64,6 +64,8 @@ on_close(rill__op *op)
     t->aborting = true; /* The marks are of no interest any more. */
     (void)rill__queue_clear(t->loop, &s->queue);
     rill_transport_account(t, -(int64_t)t->queued_bytes, 0);
+    if (s->file != NULL)
+        rill__sendfile_note_sent(t, s->file->sent);
     rill_transport_lost(t, s->code, (rill_layer)s->layer, s->sentence);
 }
 
@@ -282,6 +284,10 @@ after_send(stream *s, const rill__iov *parts, size_t count, int64_t sent, outcom
         return false;
     }
     o->sent += (size_t)sent;
+    if (sent > 0 && rill__bug("partial_write_resends"))
+        sent--;
+    if ((size_t)sent + 1 < parts_bytes(parts, count) && rill__bug("partial_write_skips"))
+        sent++;
     if ((size_t)sent == parts_bytes(parts, count))
         return true;
     return queue_rest(s, parts, count, (size_t)sent, o);
@@ -359,6 +365,8 @@ stage_parts(stream *s, const rill_iovec *parts, size_t count)
     rill_loop *loop = rill__base(s)->loop;
 
     for (size_t i = 0; i < count; i++) {
+        if (parts[i].len == 0)
+            continue; /* Its data may be NULL. */
         memcpy(loop->stage + loop->stage_len, parts[i].data, parts[i].len);
         loop->stage_len += parts[i].len;
     }
@@ -490,7 +498,7 @@ stream_write_eof(rill_transport *t, void *impl)
 
     flush_staged(t->loop);
     s->eof_pending = true;
-    if (s->phase == STREAM_OPEN && rill__queue_is_empty(&s->queue))
+    if (s->phase == STREAM_OPEN && (rill__queue_is_empty(&s->queue) || rill__bug("eof_overtakes")))
         queue_empty(s);
 }
 
@@ -509,7 +517,7 @@ stream_close(rill_transport *t, void *impl)
     if (s->phase != STREAM_OPEN)
         return;
     s->phase = STREAM_FLUSHING;
-    if (rill__queue_is_empty(&s->queue))
+    if (rill__queue_is_empty(&s->queue) || rill__bug("close_drops_queue"))
         finish_close(s);
     else
         rill__deadlines_close_begins(s);
@@ -544,22 +552,26 @@ receive(stream *s)
 {
     rill_transport *t = rill__base(s);
     rill_slice slice;
-    void *buf;
-    size_t size;
     int64_t got;
 
-    if (!rill__transport_is_buffered(t)) {
-        got = ops_of(t)->recv_take(t->loop->driver, &s->io, &slice);
-        if (RILL__LIKELY(got > 0))
-            (void)rill__transport_data(t, slice);
+    while (RILL__UNLIKELY(rill__transport_is_buffered(t))) {
+        const rill_protocol *protocol = t->protocol;
+        const void *self = t->self;
+        void *buf;
+        size_t size = rill__transport_get_buffer(t, 0, &buf);
+
+        if (size == 0 || !rill__wants_data(t))
+            return -EAGAIN;
+        if (t->protocol != protocol || t->self != self)
+            continue; /* Exchanged in get_buffer: the buffer is the old one's. */
+        got = ops_of(t)->recv_into(t->loop->driver, &s->io, buf, size);
+        if (got > 0)
+            rill__transport_buffer_updated(t, (size_t)got);
         return got;
     }
-    size = rill__transport_get_buffer(t, 0, &buf);
-    if (size == 0 || !rill__wants_data(t))
-        return -EAGAIN;
-    got = ops_of(t)->recv_into(t->loop->driver, &s->io, buf, size);
-    if (got > 0)
-        rill__transport_buffer_updated(t, (size_t)got);
+    got = ops_of(t)->recv_take(t->loop->driver, &s->io, &slice);
+    if (RILL__LIKELY(got > 0))
+        (void)rill__transport_data(t, slice);
     return got;
 }
 
@@ -573,6 +585,8 @@ on_recv(rill__op *op)
     if (!rill__wants_data(t)) {
         if (s->phase == STREAM_DYING)
             fail_kernel(s, s->code);
+        else if (s->phase == STREAM_OPEN && rill__bug("late_slice_dropped"))
+            discard_input(s);
         return;
     }
     got = receive(s);
@@ -584,7 +598,7 @@ on_recv(rill__op *op)
     }
     if (s->phase == STREAM_CLOSING)
         return;
-    if (got == 0)
+    if (got == 0 || (got == -EAGAIN && rill__wants_data(t) && rill__bug("again_is_eof")))
         on_eof(s);
     else if (s->phase == STREAM_DYING)
         fail_kernel(s, s->code);
@@ -597,7 +611,7 @@ stream_pause_reading(rill_transport *t, void *impl)
 {
     stream *s = impl;
 
-    if (s->phase == STREAM_OPEN && !rill__bug("pause_ignored"))
+    if (s->phase == STREAM_OPEN)
         ops_of(t)->pause(t->loop->driver, &s->io);
 }
 

@@ -25,6 +25,7 @@ struct rill__stream_file {
     uint64_t left;
     uint64_t sent;
     int fd;
+    bool canceled; /* The operation in flight may complete all the same, no other is started. */
 };
 
 typedef struct stream {

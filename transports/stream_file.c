@@ -14,7 +14,8 @@ done(stream *s, int rc)
     rill_transport *t = rill__base(s);
     uint64_t sent = s->file->sent;
 
-    rill__deadlines_send_done(s);
+    if (!s->io.send.active) /* Else the file still waited behind the queue, and is canceled. */
+        rill__deadlines_send_done(s);
     rill__free(t->loop, s->file, sizeof(*s->file), RILL_TAG_WRITE);
     s->file = NULL;
     s->file_active = false;
@@ -61,9 +62,12 @@ rill__stream_sendfile_cancel(rill_transport *t, void *impl)
 {
     stream *s = impl;
 
+    if (s->file == NULL)
+        return;
+    s->file->canceled = true;
     if (s->file_active)
         t->loop->ops->cancel(t->loop->driver, &s->io);
-    else if (s->file != NULL)
+    else
         done(s, RILL_ECANCELED);
 }
 
@@ -102,13 +106,15 @@ rill__stream_file_on_send(stream *s)
             rill__stream_write_failed(s, (int)sent);
         return;
     }
-    s->file->offset += (uint64_t)sent;
+    s->file->offset += rill__bug("sendfile_repeats") ? 0 : (uint64_t)sent;
     s->file->left -= (uint64_t)sent;
     s->file->sent += (uint64_t)sent;
     t->bytes_out += (uint64_t)sent;
     rill__deadlines_sent(s);
     if (s->file->left == 0)
         done(s, 0);
+    else if (s->file->canceled)
+        done(s, RILL_ECANCELED);
     else
         rill__stream_file_start(s);
 }

@@ -504,7 +504,7 @@ void
 rill_transport_pause_reading(rill_transport *t)
 {
     rill__check_live(t, "rill_transport_pause_reading");
-    if (t->reading_paused || t->closing)
+    if (t->reading_paused || t->closing || rill__bug("pause_ignored"))
         return;
     t->reading_paused = true;
     t->ops->pause_reading(t, rill__impl(t));

@@ -144,7 +144,8 @@ typedef struct rill__driver_ops {
     void (*resume)(rill__driver *driver, rill__io *io);
 
     /* Take what arrived, in the driver's buffer: `ret_slice` is valid until the next take on this
-     * loop, or held. Positive: bytes; 0: end of the stream; -EAGAIN: nothing; else the error. */
+     * loop, or held. Positive: bytes; 0: end of the stream; -EAGAIN: nothing; else the error. A
+     * reset is told here also when a send in flight has been told of it first. */
     int64_t (*recv_take)(rill__driver *driver, rill__io *io, rill_slice *ret_slice);
 
     /* The same into the caller's memory, at most `len` bytes. */

@@ -153,7 +153,8 @@ rill__sim_io_send(sim_io *self, const rill__iov *iov, size_t count)
 
     if (allowed <= 0)
         return allowed;
-    for (size_t i = 0; i < count && sent < allowed; i++) {
+    /* An error that comes in between stays for the next call, as with the kernel's. */
+    for (size_t i = 0; i < count && sent < allowed && socket->error == 0; i++) {
         size_t len = iov[i].len;
         int64_t taken;
 
@@ -183,7 +184,7 @@ rill__sim_io_sendfile(sim_io *self, int fd, uint64_t offset, uint64_t count)
         allowed = allowance(socket, want);
     if (allowed <= 0)
         return allowed;
-    while (sent < allowed) {
+    while (sent < allowed && socket->error == 0) {
         size_t len = (size_t)(allowed - sent) < FILE_BLOCK ? (size_t)(allowed - sent) : FILE_BLOCK;
         int64_t got = sys->file_read(&self->driver->base, fd, offset + (uint64_t)sent, block, len);
         int64_t taken;

@@ -242,6 +242,7 @@ static void
 complete_send(rill_sim *sim, sim_event *event)
 {
     sim_io *self = RILL__CONTAINER(event, sim_io, send_event);
+    int error = self->socket->error;
     int64_t result = -EAGAIN;
 
     if (!self->io->send.active || self->send_settled)
@@ -249,6 +250,8 @@ complete_send(rill_sim *sim, sim_event *event)
     touch(self->io);
     if (!self->canceled || self->cancel_loses)
         result = rill__sim_io_try(self);
+    if (error != 0 && result == -error && self->io->recv.active)
+        self->socket->error = error; /* The receive must not take a reset for the end. */
     if (result != -EAGAIN)
         settle(self, result);
     else if (self->canceled)

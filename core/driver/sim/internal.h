@@ -307,7 +307,8 @@ void rill__sim_pipe_transmit(sim_socket *sender);
 void rill__sim_pipe_reset(sim_socket *sender); /* Drop what is unsent, send RST. */
 void rill__sim_pipe_drop(sim_socket *receiver);
 void rill__sim_pipe_kill(sim_socket *receiver);
-void rill__sim_pipe_kick(sim_socket *receiver); /* Retry now. */
+void rill__sim_pipe_resized(sim_socket *sender); /* Its send buffer is another. */
+void rill__sim_pipe_kick(sim_socket *receiver);  /* Retry now. */
 void rill__sim_pipe_check(const sim_socket *receiver);
 
 static inline size_t

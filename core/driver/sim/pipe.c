@@ -418,6 +418,18 @@ rill__sim_pipe_kick(sim_socket *receiver)
         rill__sim_schedule(receiver->sim, &pipe->ack, receiver->sim->now);
 }
 
+/* What was not worth an acknowledgement may be what a smaller buffer waits for. */
+void
+rill__sim_pipe_resized(sim_socket *sender)
+{
+    if (sender->other == NULL || sender->state != SIM_CONNECTED)
+        return;
+    if (!rill__sim_is_unix(sender))
+        want_ack(sender->other);
+    if (rill__sim_writable(sender))
+        rill__sim_socket_notify(sender);
+}
+
 /* ---- both ends ---- */
 
 size_t

@@ -210,6 +210,7 @@ sys_set_option(rill__driver *driver, int fd, rill_option option, int value)
         return 0;
     case RILL_OPTION_SEND_BUFFER:
         set_buffer(&socket->send_buffer, value, SEND_MIN);
+        rill__sim_pipe_resized(socket);
         return 0;
     case RILL_OPTION_RECV_BUFFER:
         set_buffer(&socket->recv_buffer, value, RECV_MIN);

@@ -65,6 +65,8 @@ static bool
 allocation_fails(rill_sim *sim)
 {
     sim->allocations++;
+    if (sim->healed)
+        return false;
     if (sim->allocations == sim->allocation_fail)
         return true;
     if (sim->allocation_fail_from != 0 && sim->allocations >= sim->allocation_fail_from)
