@@ -1,12 +1,14 @@
 /*
  * The same seed is the same run: twice in a process, in both personalities and all profiles, and on
  * every compiler and optimisation, which the hashes written down here pin. They change whenever the
- * simulator's behaviour does; then take the new ones from the failure, and say why in the commit.
+ * simulator's behaviour does, the last one also with the library's or the swarm's; then take the
+ * new ones from the failure, and say why in the commit.
  */
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "raw_echo.h"
+#include "swarm.h"
 
 typedef struct outcome {
     uint64_t hash;
@@ -142,6 +144,26 @@ test_on_every_compiler(void **unused)
     assert_true(same);
 }
 
+/* Worlds of the swarm: transports, timers and servers above it, faults of nearly every kind, both
+ * personalities, loops that run by themselves and loops that the world runs. */
+static void
+test_whole_programs_on_every_compiler(void **unused)
+{
+    const uint64_t known = UINT64_C(0x3cd63a492c436ac1);
+    swarm_counts counts = { 0 };
+    int kinds = 0;
+
+    (void)unused;
+    for (uint64_t seed = 1; seed <= 40; seed++)
+        swarm_run_seed(seed, &counts);
+    for (int kind = 0; kind < RILL_SIM_FAULT_COUNT; kind++)
+        kinds += counts.fired[kind] > 0;
+    assert_true(kinds > RILL_SIM_FAULT_COUNT - 6);
+    if (counts.hash != known)
+        print_error("the hash is 0x%016" PRIx64 "\n", counts.hash);
+    assert_true(counts.hash == known);
+}
+
 int
 main(void)
 {
@@ -150,6 +172,7 @@ main(void)
         cmocka_unit_test(test_seeds_differ),
         cmocka_unit_test(test_profiles_and_personalities_differ),
         cmocka_unit_test(test_on_every_compiler),
+        cmocka_unit_test(test_whole_programs_on_every_compiler),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
