@@ -16,8 +16,8 @@
 
 #define LIMIT_MS 60000
 
-/* End with a code, and without a leak check: the child holds copies of all that its parent has, which
- * is no leak, however strange the pointers to it may look. */
+/* End with a code, and without a leak check: the child holds copies of all that its parent has,
+ * which is no leak, however strange the pointers to it may look. */
 _Noreturn static void
 leave(int code)
 {
