@@ -26,7 +26,9 @@ fail() {
 start_server() {
     rm -f "$scratch/ready"
     mkfifo "$scratch/ready"
-    timeout 50 "$@" >"$scratch/ready" &
+    # Not --foreground, timeout sends SIGCONT after SIGTERM. That would undo the SIGSTOP by which a
+    # leak check at exit holds the server's threads, and the check would wait for it for ever.
+    timeout --foreground 50 "$@" >"$scratch/ready" &
     pid=$!
     servers="$servers $pid"
     exec 3<"$scratch/ready"
