@@ -373,6 +373,20 @@ heal(swarm *w)
     }
 }
 
+/* Where nothing went wrong and nobody was rude, all has to have arrived. */
+static void
+check_polite(const swarm *w)
+{
+    for (size_t i = 0; i < w->talk_count; i++) {
+        const swarm_talk *talk = &w->talks[i];
+        bool is_alone = talk->form == SWARM_PAIR;
+
+        if (w->calm && talk->polite && talk->kind != SWARM_SILENT && talk->form != SWARM_PEER &&
+            (is_alone || !talk->server->disturbed))
+            swarm_talk_check_complete(talk);
+    }
+}
+
 /* The same servers, and one more, must serve a new client. */
 static void
 last_talks(swarm *w)
@@ -396,6 +410,7 @@ static void
 end_orderly(swarm *w)
 {
     heal(w);
+    check_polite(w);
     last_talks(w);
     for (size_t i = 0; i < SWARM_SERVERS; i++)
         swarm_server_close(&w->servers[i]);
