@@ -98,7 +98,7 @@ struct swarm_loop {
     swarm *world;
     rill_loop *loop; /* NULL: freed. */
     const char *host;
-    char ip[16];
+    char ip[32];
     swarm_dice dice;
     size_t live; /* Transports between made and lost. */
     uint64_t reports[RILL_ERROR_USER + 1];
@@ -127,7 +127,7 @@ struct swarm_server {
     rill_server *server; /* NULL: closed. */
     uint16_t number;
     swarm_dice dice;
-    char path[24]; /* Unix, or empty: TCP. */
+    char path[32]; /* Unix, or empty: TCP. */
     rill_server_options options;
     rill_transport_options transport;
     const rill_protocol *protocol;
