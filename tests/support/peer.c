@@ -63,8 +63,11 @@ sim_lost(endpoint *e)
 void
 peer_connect_start(peer *p, harness *h, const rill_addr *addr)
 {
-    int family = ((const struct sockaddr *)(const void *)addr->storage)->sa_family;
+    struct sockaddr sockaddr;
+    int family;
 
+    memcpy(&sockaddr, addr->storage, sizeof(sockaddr));
+    family = sockaddr.sa_family;
     p->h = h;
     p->fd = -1;
     p->received = 0;

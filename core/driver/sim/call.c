@@ -231,5 +231,5 @@ rill__sim_io_try(sim_io *self)
     case SIM_SEND_NONE:
         break;
     }
-    rill__panic("simulator: a record came for a send that was never started");
+    rill__panic("the simulator finishes an operation that nobody started");
 }
