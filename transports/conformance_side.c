@@ -303,7 +303,8 @@ rill__b_has_all(rill__battery *b)
 rill_transport_options
 rill__battery_small(void)
 {
-    /* Not below two segments of a loopback network (64 KiB each): TCP would send them by its timers. */
+    /* Not below two segments of a loopback network (64 KiB each): TCP would send them by its
+     * timers. */
     return (rill_transport_options){
         .size = sizeof(rill_transport_options), .send_buffer = 32768, .recv_buffer = 131072
     };

@@ -353,7 +353,7 @@ rill_create_server_site(rill_loop *loop, const rill_server_options *options,
 {
     rill_server_options o;
     rill_server *server;
-    size_t room;
+    size_t room = 0;
     int rc;
 
     rill__check_thread(loop, "rill_create_server");

@@ -186,7 +186,7 @@ int
 rill__transport_new(rill_loop *loop, const rill_transport_ops *ops, const rill__config *config,
     const rill_protocol *protocol, void *arg, const char *site, rill_transport **ret_transport)
 {
-    rill_transport *t;
+    rill_transport *t = NULL;
     int rc;
 
     if (loop->freeing)

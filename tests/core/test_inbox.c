@@ -92,8 +92,8 @@ test_eight_threads_post(void **unused)
     assert_int_equal(arrived, (size_t)THREADS * POSTS);
 }
 
-/* One message to and fro: the odd ones find the loop asleep or about to be, the even ones come while
- * it is still busy with the last, after it has looked; a lost wake-up hangs. */
+/* One message to and fro: the odd ones find the loop asleep or about to be, the even ones come
+ * while it is still busy with the last, after it has looked; a lost wake-up hangs. */
 #define ROUNDS 20000
 
 static _Atomic uint32_t answered, posted;
