@@ -165,7 +165,7 @@ test_close_delivers_all(void **state)
     ends_connect_tcp(f);
     ends_fill(data, sizeof(data), 0);
     f->ops->pause(f->driver, &f->b.io);
-    (void)ends_send_all(f, &f->a, data, sizeof(data));
+    ends_send_all(f, data, sizeof(data));
     ends_close(f, &f->a, false);
     ends_wait(f, ends_a_closed);
     f->ops->resume(f->driver, &f->b.io);
