@@ -20,6 +20,15 @@ struct rill__deadlines {
     bool send_waits;
 };
 
+/* Read now, not the turn's: a deadline must not be early by what the turn has taken so far. */
+static rill_ns
+clock_now(const rill__deadlines *d)
+{
+    rill_loop *loop = rill__base(d->s)->loop;
+
+    return loop->ops->now(loop->driver);
+}
+
 static rill_ns
 earlier(rill_ns a, rill_ns base, rill_ns timeout)
 {
@@ -86,7 +95,7 @@ make(stream *s)
     d->idle = RILL_NEVER;
     d->stall = RILL_NEVER;
     d->close_at = RILL_NEVER;
-    d->activity = rill__loop_now(loop);
+    d->activity = clock_now(d);
     d->progress = d->activity;
     d->send_waits = s->io.send.active;
     s->deadlines = d;
@@ -134,7 +143,7 @@ rill__deadlines_send_waits(stream *s)
     if (d == NULL || d->send_waits)
         return;
     d->send_waits = true;
-    d->progress = rill__loop_now(rill__base(s)->loop);
+    d->progress = clock_now(d);
     arm(d);
 }
 
@@ -165,14 +174,14 @@ rill__deadlines_close_begins(stream *s)
 void
 rill__deadlines_note_sent(stream *s)
 {
-    s->deadlines->activity = rill__loop_now(rill__base(s)->loop);
+    s->deadlines->activity = clock_now(s->deadlines);
     s->deadlines->progress = s->deadlines->activity;
 }
 
 void
 rill__deadlines_note_received(stream *s)
 {
-    s->deadlines->activity = rill__loop_now(rill__base(s)->loop);
+    s->deadlines->activity = clock_now(s->deadlines);
 }
 
 int
@@ -181,6 +190,7 @@ rill__stream_set_timeout(rill_transport *t, void *impl, rill_timeout which, rill
     stream *s = impl;
     rill__deadlines *d;
 
+    (void)t;
     if (s->phase == STREAM_CLOSING)
         return RILL_ECLOSED;
     if (which == RILL_TIMEOUT_CLOSE) {
@@ -194,7 +204,7 @@ rill__stream_set_timeout(rill_transport *t, void *impl, rill_timeout which, rill
     d = make(s);
     if (d == NULL)
         return -ENOMEM;
-    d->activity = t->loop->ops->now(t->loop->driver);
+    d->activity = clock_now(d);
     d->progress = d->activity;
     if (which == RILL_TIMEOUT_IDLE)
         d->idle = value;

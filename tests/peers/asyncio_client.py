@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import sys
 
-BULK = 20_000_000
+BULK = 64_000_000  # More than the kernel buffers on the whole way there and back.
 
 
 def pattern(offset, length):
