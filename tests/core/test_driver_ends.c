@@ -60,19 +60,18 @@ static void
 test_never_connected(void **state)
 {
     fixture *f = *state;
-    rill__iov iov = { "x", 1 };
     rill_slice slice;
     rill_addr name;
 
     ends_attach(f, &f->a, ends_open(f, RILL_FAMILY_IPV4), RILL__IO_STREAM);
     assert_int_equal(f->ops->recv_take(f->driver, &f->a.io, &slice), -ENOTCONN);
-    assert_int_equal(f->ops->send_now(f->driver, &f->a.io, &iov, 1), -EPIPE);
+    assert_int_equal(ends_send_result(f, &f->a, "x"), -EPIPE);
     assert_int_equal(f->sys->peername(f->driver, f->a.io.fd, &name), -ENOTCONN);
     assert_int_equal(f->sys->sockname(f->driver, f->a.io.fd, &name), 0);
     assert_int_equal(rill_addr_port(&name), 0);
     ends_attach(f, &f->b, ends_open(f, RILL_FAMILY_UNIX), RILL__IO_STREAM);
     assert_int_equal(f->ops->recv_take(f->driver, &f->b.io, &slice), -EINVAL);
-    assert_int_equal(f->ops->send_now(f->driver, &f->b.io, &iov, 1), -ENOTCONN);
+    assert_int_equal(ends_send_result(f, &f->b, "x"), -ENOTCONN);
     assert_int_equal(f->sys->peername(f->driver, f->b.io.fd, &name), -ENOTCONN);
     assert_int_equal(f->ops->shutdown_write(f->driver, &f->b.io), 0);
 }

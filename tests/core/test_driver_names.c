@@ -341,7 +341,8 @@ test_connect_twice(void **state)
     rill_addr addr = ends_loopback(RILL_FAMILY_IPV4, 0);
 
     ends_connect_tcp(f);
-    assert_int_equal(f->ops->connect_start(f->driver, &f->a.io, &f->address), -EISCONN);
+    /* Not of the client: Linux answers its first connect after the one in progress with 0. */
+    assert_int_equal(f->ops->connect_start(f->driver, &f->b.io, &f->address), -EISCONN);
     assert_int_equal(f->sys->listen(f->driver, f->a.io.fd, 1), -EINVAL);
     ends_attach(f, &f->c, ends_open(f, RILL_FAMILY_UNIX), RILL__IO_STREAM);
     assert_int_equal(f->ops->connect_start(f->driver, &f->c.io, &addr), -EINVAL);
