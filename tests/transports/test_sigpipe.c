@@ -1,5 +1,5 @@
 /*
- * SIGPIPE: writing and sending files to a peer that has gone ends no process, whoever drives the loop,
+ * SIGPIPE: writing and sending files to a peer that has gone ends no process, whoever drives it,
  * and the program's own handling of the signal is what it was. Each case in a child.
  */
 /* drivers: epoll */
