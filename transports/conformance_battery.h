@@ -109,6 +109,10 @@ void rill__battery_skip(rill__battery *b, const char *why);
             return;                             \
     } while (0)
 
+/* Before a case uses a transport itself: it may be lost, for want of memory for example. */
+#define RILL__EXPECT_ALIVE(b, side) \
+    RILL__EXPECT(b, (side)->t != NULL, "%s: lost with %s", (side)->name, rill_errname((side)->code))
+
 /* Start a pair and wait until both ends are made. `options` NULL: small socket buffers, defaults
  * otherwise. False: the case has failed. */
 bool rill__battery_open(rill__battery *b, const rill_transport_options *options);
@@ -146,7 +150,7 @@ void rill__side_pattern(const rill__side *s, uint64_t offset, uint8_t *buf, size
 bool rill__side_fill(rill__side *s);
 /* Send in random pieces while the marks allow it, up to the target in all; also a resume hook. */
 void rill__side_pump(rill__side *s);
-/* These four do nothing when the side is lost. */
+/* These do nothing when the side is lost; the last two, and send, return RILL_ECLOSED then. */
 void rill__side_close(rill__side *s);
 void rill__side_abort(rill__side *s);
 void rill__side_pause(rill__side *s);

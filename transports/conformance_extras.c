@@ -6,6 +6,8 @@
  */
 #include "transports/conformance_battery.h"
 
+#include "core/internal.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -231,6 +233,8 @@ start_file(rill__battery *b, uint64_t offset, uint64_t count)
 {
     int rc;
 
+    if (b->a.t == NULL)
+        return RILL_ECLOSED;
     rill__call_begin(b);
     rc = rill_transport_sendfile_start(
         b->a.t, b->options->file_fd, offset, count, true, file_sent, b, &b->ids[0]);
@@ -251,7 +255,9 @@ open_with_file(rill__battery *b, uint64_t offset, uint64_t file_len)
     b->b.expected = file_or_stream;
     if (!rill__battery_open(b, NULL))
         return false;
-    return rill__side_send(&b->a, HEAD) >= 0;
+    if (rill__side_send(&b->a, HEAD) < 0)
+        rill__battery_fail(b, "write failed");
+    return b->a.t != NULL && !b->failed;
 }
 
 static void
@@ -481,7 +487,8 @@ close_times_out(rill__battery *b)
 static void
 ids_outlive(rill__battery *b)
 {
-    rill_loop_options options = { .size = sizeof(options), .driver = rill_loop_driver(b->loop) };
+    rill_loop_options options =
+        RILL_LOOP_OPTIONS(.driver = rill_loop_driver(b->loop), .allocator = &b->loop->allocator);
     rill_loop *other;
     rill_id id;
 

@@ -324,8 +324,10 @@ stateful_data(rill_transport *t, void *self, rill_slice in)
 
     (void)in;
     state->word = 77;
-    if (rill_transport_set_protocol(t, &successor, b) != 0)
+    if (rill_transport_set_protocol(t, &successor, b) != 0) {
         rill__battery_fail(b, "set_protocol failed");
+        return;
+    }
     next = rill_transport_state(t);
     if (next == state || !is_zero(next))
         rill__battery_fail(b, "the new protocol's state is not a zeroed one of its own");
@@ -422,9 +424,12 @@ run_stateful_pair(rill__battery *b)
     RILL__EXPECT(b, rill_transport_write(one, "x", 1) == 1, "write failed");
     if (!rill__battery_wait(b, switched, "the change of protocol"))
         return;
-    RILL__EXPECT(b, rill_transport_write(one, "y", 1) == 1, "write failed");
+    one = rill_transport_from_id(b->loop, b->ids[0]);
+    RILL__EXPECT(b, one != NULL && rill_transport_write(one, "y", 1) == 1, "write failed");
     if (!rill__battery_wait(b, successor_has_data, "data for the new protocol"))
         return;
+    one = rill_transport_from_id(b->loop, b->ids[0]);
+    RILL__EXPECT(b, one != NULL, "a side was lost early");
     rill_transport_close(one);
     (void)rill__battery_wait(b, two_lost, "connection_lost of both sides");
     RILL__EXPECT(b, b->counts[0] == 2, "set_protocol caused a connection_made");

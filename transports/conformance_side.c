@@ -351,6 +351,8 @@ rill__side_send(rill__side *s, size_t len)
     uint8_t *block = s->battery->block;
     int rc;
 
+    if (s->t == NULL)
+        return RILL_ECLOSED;
     if (len > RILL__BLOCK_BYTES)
         len = RILL__BLOCK_BYTES;
     rill__side_pattern(s, s->sent, block, len);
@@ -390,6 +392,8 @@ rill__side_fill(rill__side *s)
     size_t before;
 
     send_until_paused(s);
+    if (s->t == NULL)
+        rill__battery_fail(s->battery, "%s: lost with %s", s->name, rill_errname(s->code));
     /* What is below may take more a little later (TCP by a delayed acknowledgement): go on until it
      * takes no more. */
     while (s->on_pause == NULL && !s->battery->failed) {
@@ -476,6 +480,8 @@ rill__side_write_eof(rill__side *s)
 {
     int rc;
 
+    if (s->t == NULL)
+        return RILL_ECLOSED;
     rill__call_begin(s->battery);
     rc = rill_transport_write_eof(s->t);
     rill__call_end(s->battery);
@@ -487,6 +493,8 @@ rill__side_set_protocol(rill__side *s, const rill_protocol *protocol, void *arg)
 {
     int rc;
 
+    if (s->t == NULL)
+        return RILL_ECLOSED;
     rill__call_begin(s->battery);
     rc = rill_transport_set_protocol(s->t, protocol, arg);
     rill__call_end(s->battery);

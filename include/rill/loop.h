@@ -261,7 +261,7 @@ typedef struct rill_loop_stats {
     uint64_t transports_made;      /* Ever. */
     size_t servers;                /* Servers alive. */
     size_t held_bytes;             /* By rill_slice_hold. */
-    size_t memory[RILL_TAG_COUNT]; /* Bytes allocated now, by tag. */
+    size_t memory[RILL_TAG_COUNT]; /* Bytes the loop has now, by tag; none of a simulated world. */
 } rill_loop_stats;
 
 /* Fill in `ret_stats` up to its size. */

@@ -168,7 +168,8 @@ RILL_API int rill_sim_loop_new(
     rill_sim *sim, const char *host, const rill_loop_options *options, rill_loop **ret_loop);
 
 /* The allocator to give to loops of this world: it counts, and it fails as the options and
- * RILL_SIM_FAULT_ALLOCATION say. Valid until rill_sim_free. */
+ * RILL_SIM_FAULT_ALLOCATION say. Valid until rill_sim_free. For the world's thread: messages from
+ * other threads are not simulated, and would be counted in no certain order. */
 RILL_API const rill_allocator *rill_sim_allocator(rill_sim *sim);
 
 /* How often rill_sim_allocator has been asked for memory so far: the bound of a sweep over

@@ -55,6 +55,27 @@ test_both_shut(void **state)
     assert_int_equal(ends_send_result(f, &f->b, "x"), -EPIPE);
 }
 
+/* What a socket says that was never connected. */
+static void
+test_never_connected(void **state)
+{
+    fixture *f = *state;
+    rill_slice slice;
+    rill_addr name;
+
+    ends_attach(f, &f->a, ends_open(f, RILL_FAMILY_IPV4), RILL__IO_STREAM);
+    assert_int_equal(f->ops->recv_take(f->driver, &f->a.io, &slice), -ENOTCONN);
+    assert_int_equal(ends_send_result(f, &f->a, "x"), -EPIPE);
+    assert_int_equal(f->sys->peername(f->driver, f->a.io.fd, &name), -ENOTCONN);
+    assert_int_equal(f->sys->sockname(f->driver, f->a.io.fd, &name), 0);
+    assert_int_equal(rill_addr_port(&name), 0);
+    ends_attach(f, &f->b, ends_open(f, RILL_FAMILY_UNIX), RILL__IO_STREAM);
+    assert_int_equal(f->ops->recv_take(f->driver, &f->b.io, &slice), -EINVAL);
+    assert_int_equal(ends_send_result(f, &f->b, "x"), -ENOTCONN);
+    assert_int_equal(f->sys->peername(f->driver, f->b.io.fd, &name), -ENOTCONN);
+    assert_int_equal(f->ops->shutdown_write(f->driver, &f->b.io), 0);
+}
+
 static void
 test_shutdown_unconnected(void **state)
 {
@@ -165,7 +186,7 @@ test_close_delivers_all(void **state)
     ends_connect_tcp(f);
     ends_fill(data, sizeof(data), 0);
     f->ops->pause(f->driver, &f->b.io);
-    (void)ends_send_all(f, &f->a, data, sizeof(data));
+    ends_send_all(f, data, sizeof(data));
     ends_close(f, &f->a, false);
     ends_wait(f, ends_a_closed);
     f->ops->resume(f->driver, &f->b.io);
@@ -320,6 +341,7 @@ main(void)
         ENDS_TEST(test_half_close),
         ENDS_TEST(test_other_direction_after_half_close),
         ENDS_TEST(test_both_shut),
+        ENDS_TEST(test_never_connected),
         ENDS_TEST(test_shutdown_unconnected),
         ENDS_TEST(test_reset_after_bytes),
         ENDS_TEST(test_send_after_reset),

@@ -282,6 +282,113 @@ test_connect_to_wildcard(void **state)
     f->sys->close_fd(f->driver, f->fds[0], false);
 }
 
+/* Bound to a port of all addresses, then connected: the address that leads there. */
+static void
+test_wildcard_then_connect(void **state)
+{
+    fixture *f = *state;
+    rill_addr addr = ends_loopback(RILL_FAMILY_IPV4, 0);
+    rill_addr name;
+    int port;
+
+    ends_listen_on(f, &addr, 4);
+    ends_attach(f, &f->a, ends_open(f, RILL_FAMILY_IPV4), RILL__IO_STREAM);
+    assert_int_equal(rill_addr_parse("0.0.0.0", 0, &name), 0);
+    assert_int_equal(f->sys->bind(f->driver, f->a.io.fd, &name), 0);
+    assert_int_equal(f->sys->sockname(f->driver, f->a.io.fd, &name), 0);
+    port = rill_addr_port(&name);
+    assert_int_equal(f->ops->connect_start(f->driver, &f->a.io, &f->address), 0);
+    ends_wait(f, ends_a_connected_and_accepted);
+    addr = ends_loopback(RILL_FAMILY_IPV4, port);
+    assert_true(rill_addr_equal(&addr, &f->peers[0]));
+    f->sys->close_fd(f->driver, f->fds[0], false);
+}
+
+/* An IPv6 socket gets to an IPv4 listener by the mapped address, and is seen as IPv4 there. */
+static void
+test_connect_to_mapped(void **state)
+{
+    fixture *f = *state;
+    rill_addr addr = ends_loopback(RILL_FAMILY_IPV4, 0);
+    char text[RILL_ADDR_TEXT];
+    rill_addr name;
+
+    if (!has_ipv6(f)) {
+        print_message("skipped: this machine has no IPv6 loopback\n");
+        skip();
+    }
+    ends_listen_on(f, &addr, 4);
+    assert_int_equal(rill_addr_parse("::ffff:127.0.0.1", rill_addr_port(&f->address), &addr), 0);
+    ends_attach(f, &f->a, ends_open(f, RILL_FAMILY_IPV6), RILL__IO_STREAM);
+    assert_int_equal(f->sys->set_flag(f->driver, f->a.io.fd, RILL__FLAG_V6ONLY, 1), 0);
+    assert_int_equal(f->ops->connect_start(f->driver, &f->a.io, &addr), -ENETUNREACH);
+    assert_int_equal(f->sys->set_flag(f->driver, f->a.io.fd, RILL__FLAG_V6ONLY, 0), 0);
+    assert_int_equal(f->ops->connect_start(f->driver, &f->a.io, &addr), 0);
+    ends_wait(f, ends_a_connected_and_accepted);
+    assert_int_equal(f->a.final, 0);
+    assert_int_equal(rill_addr_family(&f->peers[0]), RILL_FAMILY_IPV4);
+    assert_int_equal(f->sys->peername(f->driver, f->a.io.fd, &name), 0);
+    assert_true(rill_addr_equal(&name, &addr));
+    assert_int_equal(f->sys->sockname(f->driver, f->a.io.fd, &name), 0);
+    assert_non_null(strstr(rill_addr_format(&name, text, sizeof(text)), "[::ffff:127.0.0.1]:"));
+    f->sys->close_fd(f->driver, f->fds[0], false);
+}
+
+static void
+test_connect_twice(void **state)
+{
+    fixture *f = *state;
+    rill_addr addr = ends_loopback(RILL_FAMILY_IPV4, 0);
+
+    ends_connect_tcp(f);
+    /* Not of the client: Linux answers its first connect after the one in progress with 0. */
+    assert_int_equal(f->ops->connect_start(f->driver, &f->b.io, &f->address), -EISCONN);
+    assert_int_equal(f->sys->listen(f->driver, f->a.io.fd, 1), -EINVAL);
+    ends_attach(f, &f->c, ends_open(f, RILL_FAMILY_UNIX), RILL__IO_STREAM);
+    assert_int_equal(f->ops->connect_start(f->driver, &f->c.io, &addr), -EINVAL);
+    assert_int_equal(f->sys->bind(f->driver, f->c.io.fd, &addr), -EINVAL);
+}
+
+/* Listening without bind: at some port of all addresses. */
+static void
+test_listen_unbound(void **state)
+{
+    fixture *f = *state;
+    int fd = ends_open(f, RILL_FAMILY_IPV4);
+    rill_addr name;
+    char text[RILL_ADDR_TEXT];
+
+    assert_int_equal(f->sys->listen(f->driver, fd, 1), 0);
+    assert_int_equal(f->sys->listen(f->driver, fd, 2), 0); /* Another backlog. */
+    assert_int_equal(f->sys->sockname(f->driver, fd, &name), 0);
+    assert_true(rill_addr_port(&name) > 0);
+    assert_non_null(strstr(rill_addr_format(&name, text, sizeof(text)), "0.0.0.0:"));
+    f->sys->close_fd(f->driver, fd, false);
+}
+
+/* Flags of the wrong family, and too late. */
+static void
+test_flags(void **state)
+{
+    fixture *f = *state;
+    int fd = ends_open(f, RILL_FAMILY_IPV4);
+    rill_addr addr = ends_loopback(RILL_FAMILY_IPV6, 0);
+
+    assert_int_equal(f->sys->set_flag(f->driver, fd, RILL__FLAG_V6ONLY, 1), -ENOPROTOOPT);
+    f->sys->close_fd(f->driver, fd, false);
+    fd = ends_open(f, RILL_FAMILY_UNIX);
+    assert_int_equal(f->sys->set_flag(f->driver, fd, RILL__FLAG_NODELAY, 1), -EOPNOTSUPP);
+    assert_int_equal(f->sys->set_flag(f->driver, fd, RILL__FLAG_REUSE_PORT, 1), -EOPNOTSUPP);
+    assert_int_equal(f->sys->set_flag(f->driver, fd, RILL__FLAG_REUSE_ADDRESS, 1), 0);
+    f->sys->close_fd(f->driver, fd, false);
+    if (!has_ipv6(f))
+        return;
+    fd = ends_open(f, RILL_FAMILY_IPV6);
+    assert_int_equal(f->sys->bind(f->driver, fd, &addr), 0);
+    assert_int_equal(f->sys->set_flag(f->driver, fd, RILL__FLAG_V6ONLY, 1), -EINVAL);
+    f->sys->close_fd(f->driver, fd, false);
+}
+
 static void
 test_local_address_first(void **state)
 {
@@ -396,6 +503,33 @@ test_tcp_info(void **state)
     assert_int_equal(info.state, 5); /* FIN_WAIT2 */
 }
 
+static uint32_t
+tcp_state(fixture *f, int fd)
+{
+    rill_tcp_info info = { .size = sizeof(info) };
+
+    assert_int_equal(f->sys->tcp_info(f->driver, fd, &info), 0);
+    return info.state;
+}
+
+/* Both ended: for both it is closed, who ended first only keeps the port. */
+static void
+test_tcp_state_of_the_ended(void **state)
+{
+    fixture *f = *state;
+
+    ends_attach(f, &f->c, ends_open(f, RILL_FAMILY_IPV4), RILL__IO_STREAM);
+    assert_int_equal(tcp_state(f, f->c.io.fd), 7); /* CLOSE */
+    ends_connect_tcp(f);
+    assert_int_equal(tcp_state(f, f->listener.io.fd), 10); /* LISTEN */
+    assert_int_equal(f->ops->shutdown_write(f->driver, &f->a.io), 0);
+    ends_wait(f, ends_b_eof);
+    assert_int_equal(f->ops->shutdown_write(f->driver, &f->b.io), 0);
+    ends_stay_quiet(f);
+    assert_int_equal(tcp_state(f, f->a.io.fd), 7);
+    assert_int_equal(tcp_state(f, f->b.io.fd), 7);
+}
+
 static void
 test_probe(void **state)
 {
@@ -427,11 +561,17 @@ main(void)
         ENDS_TEST(test_dual_stack),
         ENDS_TEST(test_connect_wrong_family),
         ENDS_TEST(test_connect_to_wildcard),
+        ENDS_TEST(test_wildcard_then_connect),
+        ENDS_TEST(test_connect_to_mapped),
+        ENDS_TEST(test_connect_twice),
+        ENDS_TEST(test_listen_unbound),
+        ENDS_TEST(test_flags),
         ENDS_TEST(test_local_address_first),
         ENDS_TEST(test_options),
         ENDS_TEST(test_linger_zero),
         ENDS_TEST(test_nodelay_is_inherited),
         ENDS_TEST(test_tcp_info),
+        ENDS_TEST(test_tcp_state_of_the_ended),
         ENDS_TEST(test_probe),
     };
 

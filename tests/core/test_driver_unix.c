@@ -66,6 +66,42 @@ test_unix_paths(void **state)
 }
 
 static void
+test_unix_bind_twice(void **state)
+{
+    fixture *f = *state;
+    rill_addr addr = ends_unix_address(f);
+    int fd = ends_open(f, RILL_FAMILY_UNIX);
+    rill_addr name;
+    rill_addr other;
+
+    assert_int_equal(f->sys->bind(f->driver, fd, &addr), 0);
+    assert_int_equal(f->sys->sockname(f->driver, fd, &name), 0);
+    assert_true(rill_addr_equal(&name, &addr));
+    assert_int_equal(rill_addr_unix("@rill-driver-other", &other), 0);
+    assert_int_equal(f->sys->bind(f->driver, fd, &other), -EINVAL);
+    f->sys->close_fd(f->driver, fd, false);
+}
+
+/* A client with a name is known by it. */
+static void
+test_unix_named_client(void **state)
+{
+    fixture *f = *state;
+    rill_addr addr = ends_unix_address(f);
+    rill_addr name;
+
+    ends_listen_on(f, &addr, 4);
+    ends_attach(f, &f->a, ends_open(f, RILL_FAMILY_UNIX), RILL__IO_STREAM);
+    assert_int_equal(rill_addr_unix("@rill-driver-client", &name), 0);
+    assert_int_equal(f->sys->bind(f->driver, f->a.io.fd, &name), 0);
+    assert_int_equal(f->ops->connect_start(f->driver, &f->a.io, &addr), 0);
+    ends_wait(f, ends_a_connected_and_accepted);
+    assert_true(rill_addr_equal(&f->peers[0], &name));
+    assert_int_equal(f->ops->connect_start(f->driver, &f->a.io, &addr), -EISCONN);
+    f->sys->close_fd(f->driver, f->fds[0], false);
+}
+
+static void
 test_unix_bound_not_listening(void **state)
 {
     fixture *f = *state;
@@ -207,6 +243,8 @@ main(void)
     static const struct CMUnitTest tests[] = {
         ENDS_TEST(test_unix_connect),
         ENDS_TEST(test_unix_paths),
+        ENDS_TEST(test_unix_bind_twice),
+        ENDS_TEST(test_unix_named_client),
         ENDS_TEST(test_unix_bound_not_listening),
         ENDS_TEST(test_unix_abstract),
         ENDS_TEST(test_unix_backlog_full),

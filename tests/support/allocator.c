@@ -5,6 +5,8 @@
  */
 #include "allocator.h"
 
+#include "sweep.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -42,6 +44,10 @@ refuse(allocator *a, rill_tag tag)
     if (a->fail_tag != RILL_TAG_COUNT && a->fail_tag != tag)
         return false;
     a->calls++;
+    if (sweep_refuses()) {
+        a->refused++;
+        return true;
+    }
     if (a->fail_at == 0)
         return false;
     if (a->calls != a->fail_at && !(a->fail_on && a->calls > a->fail_at))
@@ -83,6 +89,7 @@ take(void *ctx, size_t size, rill_tag tag)
         return NULL;
     *h = (header){ .magic = MAGIC, .size = size, .tag = tag };
     count(a, tag, size);
+    sweep_count(true);
     memset(h + 1, 0xa5, size);
     return h + 1;
 }
@@ -94,6 +101,7 @@ give(void *ctx, void *ptr, size_t size, rill_tag tag)
     header *h = header_of(ptr, size, tag);
 
     uncount(a, tag, size);
+    sweep_count(false);
     memset(h, 0xdd, sizeof(*h) + size);
     free(h);
 }
@@ -133,6 +141,12 @@ void
 allocator_heal(allocator *a)
 {
     a->fail_at = 0;
+}
+
+size_t
+allocator_loop_bytes(const allocator *a)
+{
+    return a->bytes - a->bytes_by_tag[RILL_TAG_SIM];
 }
 
 void

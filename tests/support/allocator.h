@@ -27,6 +27,9 @@ void allocator_init(allocator *a);
 void allocator_fail(allocator *a, size_t n, bool and_all_later);
 void allocator_heal(allocator *a);
 
+/* Alive now, without a simulated world: its peers and ports come and go by rules of their own. */
+size_t allocator_loop_bytes(const allocator *a);
+
 /* Fails the test unless all blocks were freed. */
 void allocator_check_empty(const allocator *a);
 

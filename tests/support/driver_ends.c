@@ -313,34 +313,29 @@ ends_listener_closed(fixture *f)
     return f->listener.closes == 1;
 }
 
-/* All the bytes, by send_now and send_start as the driver likes; returns how many were started. */
-int
-ends_send_all(fixture *f, end *e, const uint8_t *data, size_t len)
+void
+ends_send_all(fixture *f, const uint8_t *data, size_t len)
 {
-    int started = 0;
-
     while (len > 0) {
         rill__iov iov = { .base = data, .len = len };
-        int64_t sent = f->ops->send_now(f->driver, &e->io, &iov, 1);
+        int64_t sent = f->ops->send_now(f->driver, &f->a.io, &iov, 1);
 
         if (sent == -EAGAIN) {
-            e->finals = 0;
-            assert_int_equal(f->ops->send_start(f->driver, &e->io, &iov, 1), 0);
-            started++;
-            ends_wait(f, e == &f->a ? ends_a_final : NULL);
-            sent = e->final;
+            f->a.finals = 0;
+            assert_int_equal(f->ops->send_start(f->driver, &f->a.io, &iov, 1), 0);
+            ends_wait(f, ends_a_final);
+            sent = f->a.final;
         }
         assert_true(sent > 0 && (size_t)sent <= len);
         data += sent;
         len -= (size_t)sent;
     }
-    return started;
 }
 
 void
 ends_send(fixture *f, const char *text)
 {
-    (void)ends_send_all(f, &f->a, (const uint8_t *)text, strlen(text));
+    ends_send_all(f, (const uint8_t *)text, strlen(text));
 }
 
 bool
@@ -420,7 +415,7 @@ ends_a_some(fixture *f)
 }
 
 static bool
-c_final(fixture *f)
+b_final(fixture *f)
 {
     return f->b.finals >= 1;
 }
@@ -436,7 +431,7 @@ ends_send_result(fixture *f, end *e, const char *text)
         return sent;
     e->finals = 0;
     assert_int_equal(f->ops->send_start(f->driver, &e->io, &iov, 1), 0);
-    ends_wait(f, e == &f->a ? ends_a_final : c_final);
+    ends_wait(f, e == &f->a ? ends_a_final : b_final);
     return e->final;
 }
 

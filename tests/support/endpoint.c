@@ -4,6 +4,10 @@
  */
 #include "endpoint.h"
 
+#include "sweep.h"
+
+#include <errno.h>
+
 static void
 tape_word(endpoint *e, const char *word)
 {
@@ -134,6 +138,8 @@ on_lost(endpoint *e, rill_transport *t, const rill_reason *why)
     e->why = *why;
     e->why.sentence = e->sentence;
     e->lost_at = rill_loop_time(e->h->loop);
+    if (why->code == -ENOMEM)
+        sweep_count_loss();
     if (e->on_lost != NULL)
         e->on_lost(e);
     e->lost = true;

@@ -18,7 +18,9 @@
 #include <string.h>
 #include <cmocka.h>
 
-#define HARNESS_PATIENCE (20 * RILL_S) /* In loop time: no wait of an honest test takes so long. */
+/* In loop time: no wait of an honest test takes so long. */
+#define HARNESS_PATIENCE harness_patience()
+rill_ns harness_patience(void);
 
 /* For a test program that cannot run here. */
 #define SKIP_EXIT_CODE 77

@@ -30,12 +30,12 @@ refused(rill_server_options options, int code)
 {
     rill_server *server = (rill_server *)&h;
     size_t descriptors = descriptor_count();
-    size_t blocks = h.allocator.blocks;
+    size_t bytes = allocator_loop_bytes(&h.allocator);
 
     assert_code(rill_create_server(h.loop, &options, &acceptor_protocol, &accepted, &server), code);
     assert_ptr_equal(server, &h);
     assert_int_equal(descriptor_count(), descriptors);
-    assert_int_equal(h.allocator.blocks, blocks);
+    assert_int_equal(allocator_loop_bytes(&h.allocator), bytes);
     assert_code(rill_loop_last_error(h.loop)->code, code);
 }
 

@@ -487,7 +487,7 @@ sim_open(const rill__driver_config *config, rill__driver **ret_driver)
     int rc = 0;
 
     if (sim == NULL)
-        rc = rill_sim_new(NULL, &sim);
+        rc = rill_sim_new(&RILL_SIM_OPTIONS(.allocator = &config->loop->allocator), &sim);
     if (rc < 0)
         return rc;
     self = rill__alloc_zeroed(config->loop, sizeof(*self), RILL_TAG_DRIVER);

@@ -15,6 +15,8 @@
 #define RUSH_EVENTS  1000000
 #define LINGER_STEP  (10 * RILL_US)
 
+#define CHECK_EVERY 1000
+
 int
 rill__sim_reserve(rill_sim *sim, uint32_t count)
 {
@@ -152,6 +154,10 @@ rill__sim_run_due(rill_sim *sim)
         rill__sim_unschedule(sim, event);
         event->fn(sim, event);
         ran++;
+#ifndef NDEBUG
+        if (++sim->events % CHECK_EVERY == 0)
+            rill__sim_world_check(sim);
+#endif
         /* Two scripted peers that echo each other would do so at one instant for ever. */
         if (++sim->rushing > RUSH_EVENTS) {
             sim->now += LINGER_STEP;

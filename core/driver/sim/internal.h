@@ -553,6 +553,7 @@ struct rill_sim {
     uint64_t sequence;
     uint32_t lingering; /* Turns, and events, at this instant. */
     uint32_t rushing;
+    uint64_t events;
     sim_heap heap;
 
     uint32_t rates[RILL_SIM_FAULT_COUNT];
@@ -601,6 +602,6 @@ void rill__sim_dealloc(rill_sim *sim, void *ptr, size_t size);
 /* Make room for one more element. Returns 0 or -ENOMEM. */
 int rill__sim_grow(
     rill_sim *sim, void *array_ref, uint32_t count, uint32_t *capacity, size_t element_size);
-void rill__sim_allocator_init(rill_sim *sim, const rill_sim_options *options);
+void rill__sim_world_check(const rill_sim *sim);
 
 #endif

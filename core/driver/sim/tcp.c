@@ -179,6 +179,7 @@ rill__sim_tcp_step(rill_sim *sim, sim_event *event)
             send_syn(socket);
         break;
     }
+    rill__sim_socket_check(socket);
 }
 
 /* ---- the end ---- */
