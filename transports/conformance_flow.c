@@ -144,9 +144,9 @@ queue_up_to(rill__battery *b, size_t size)
 
         if (queued == size)
             return true;
-        if (queued > size)
+        if (queued > size ||
+            rill__side_send(&b->a, size - queued < 4096 ? size - queued : 4096) < 0)
             break;
-        (void)rill__side_send(&b->a, size - queued < 4096 ? size - queued : 4096);
     }
     rill__battery_fail(b, "the queue cannot be brought to %zu bytes; it has %zu", size,
         rill_transport_write_buffer_size(b->a.t));
