@@ -17,6 +17,9 @@
 #define RILL__LIKELY(x)   __builtin_expect(!!(x), 1)
 #define RILL__UNLIKELY(x) __builtin_expect(!!(x), 0)
 
+/* What is rare stays a call: inlined, it would make the usual way save registers for it. */
+#define RILL__RARE __attribute__((noinline, cold))
+
 #define RILL__CONTAINER(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 /* Always on: what would corrupt memory ends the process with a sentence that says what to do. */

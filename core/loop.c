@@ -132,7 +132,7 @@ run_one(rill_loop *loop)
     run_epilogue(loop);
 }
 
-static void
+static RILL__RARE void
 run_one_timed(rill_loop *loop)
 {
     rill_ns start = loop->ops->now(loop->driver);

@@ -114,8 +114,7 @@ is_full(const rill__soons *soons)
     return soons->tail - soons->head == soons->capacity;
 }
 
-/* Out of line, so that the usual call saves no registers for it. */
-static __attribute__((noinline)) int
+static RILL__RARE int
 append_slowly(rill_loop *loop, rill_callback fn, void *arg, const char *site, rill_id *ret_id)
 {
     rill__soons_mark *mark;
