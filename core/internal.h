@@ -75,7 +75,8 @@ typedef struct rill__slab {
 
 void rill__slab_init(rill__slab *slab, uint8_t kind, uint32_t object_size, uint32_t cold_size);
 void rill__slab_done(rill_loop *loop, rill__slab *slab);
-int rill__slab_grow(rill_loop *loop, rill__slab *slab); /* 0, -ENOMEM or RILL_ELIMIT. */
+/* 0, -ENOMEM or RILL_ELIMIT. */
+RILL__RARE int rill__slab_grow(rill_loop *loop, rill__slab *slab);
 void *rill__slab_find(const rill_loop *loop, const rill__slab *slab, rill_id id);
 void *rill__slab_cold(const rill__slab *slab, const void *object);
 void *rill__slab_at(const rill__slab *slab, uint32_t index);
@@ -385,10 +386,10 @@ extern uint32_t rill__fork_generation;
 extern const rill_allocator rill__default_allocator;
 
 /* Remember why a call fails and return `code`. The sentence is formatted into the loop. */
-int
+RILL__RARE int
 rill__fail(rill_loop *loop, int code, rill_layer layer, const char *format, ...) RILL_PRINTF(4, 5);
 
-_Noreturn void rill__panic_thread(const rill_loop *loop, const char *function);
+_Noreturn RILL__RARE void rill__panic_thread(const rill_loop *loop, const char *function);
 
 /* Every public call on a loop passes here: two loads and a compare. */
 static inline void
@@ -413,7 +414,7 @@ rill__may_schedule(const rill_loop *loop, rill_callback fn)
                         (!loop->running || rill__running == loop) && fn != NULL && !loop->freeing);
 }
 
-int rill__may_not_schedule(rill_loop *loop, rill_callback fn, const char *function);
+RILL__RARE int rill__may_not_schedule(rill_loop *loop, rill_callback fn, const char *function);
 
 static inline void
 rill__loop_append(rill_loop *loop, rill__ready *node)
