@@ -3,8 +3,8 @@
  *
  * Senders append to one of two arrays under a mutex; the loop swaps the arrays and runs the full
  * one without the lock. In steady state nothing is allocated. The driver is woken only if the loop
- * has announced that it sleeps: the loop stores `sleeping`, then looks at `pending`; the sender of a
- * batch's first message stores `pending`, then looks at `sleeping`; both sequentially consistent,
+ * has announced that it sleeps: the loop stores `sleeping`, then looks at `pending`; the sender of
+ * a batch's first message stores `pending`, then looks at `sleeping`; both sequentially consistent,
  * so one of them sees the other. Later senders find it pending and owe nothing; they wake a loop
  * that they see asleep, in case the first one was interrupted before it could.
  *
