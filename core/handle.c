@@ -1,22 +1,12 @@
 /*
- * Handles: what the user schedules with call_soon, call_at, call_later and call_every, and
- * rill_cancel for everything that has an id.
+ * Handles: what the user schedules with call_at, call_later and call_every (soon.c has call_soon),
+ * and rill_cancel for everything that has an id.
  *
- * A handle lives in a slab of the loop and is named by an id. A call_soon handle is always on the
- * ready list; canceled, it stays there without its function and is freed when its turn comes. Loop
- * thread only.
+ * A handle lives in a slab of the loop and is named by an id. Loop thread only.
  */
 #include <errno.h>
 
 #include "core/internal.h"
-
-typedef struct soon {
-    rill__slot slot;
-    rill__ready ready;
-    rill_callback fn; /* NULL: canceled. */
-    void *arg;
-    const char *site;
-} soon;
 
 typedef struct user_timer {
     rill__timer timer;
@@ -41,23 +31,22 @@ typedef struct timer_cold {
 void
 rill__handles_init(rill_loop *loop)
 {
-    rill__slab_init(&loop->soon, RILL__ID_SOON, sizeof(soon), 0);
+    rill__soons_init(loop);
     rill__slab_init(&loop->user_timers, RILL__ID_TIMER, sizeof(timer_object), sizeof(timer_cold));
     rill__slab_init(&loop->operations, RILL__ID_OPERATION, sizeof(rill__operation), 0);
 }
 
-static int
-may_schedule(rill_loop *loop, rill_callback fn, const char *function)
+int
+rill__may_not_schedule(rill_loop *loop, rill_callback fn, const char *function)
 {
     /* First: a child that was forked inside a callback runs no loop, though the copy says so. */
-    if (RILL__UNLIKELY(loop->fork_generation != rill__fork_generation))
+    if (loop->fork_generation != rill__fork_generation)
         return RILL_EFORK;
     rill__check_thread(loop, function);
-    if (RILL__UNLIKELY(fn == NULL))
+    if (fn == NULL)
         return rill__fail(loop, RILL_EINVAL, RILL_LAYER_LOOP, "%s without a function", function);
-    if (RILL__UNLIKELY(loop->freeing))
-        return RILL_ECLOSED;
-    return 0;
+    assert(loop->freeing);
+    return RILL_ECLOSED;
 }
 
 static void *
@@ -69,45 +58,6 @@ take(rill_loop *loop, rill__slab *slab, int *ret_rc)
         return object;
     *ret_rc = rill__slab_grow(loop, slab);
     return *ret_rc < 0 ? NULL : rill__slab_take(slab);
-}
-
-/* ---- call_soon ---- */
-
-static void
-soon_run(rill__ready *ready)
-{
-    soon *s = RILL__CONTAINER(ready, soon, ready);
-    rill_loop *loop = rill__running;
-    rill_callback fn = s->fn;
-    void *arg = s->arg;
-
-    loop->current_site = s->site;
-    rill__slab_release(&loop->soon, s);
-    if (fn != NULL)
-        fn(arg);
-}
-
-int
-rill_call_soon_site(rill_loop *loop, rill_callback fn, void *arg, const char *site, rill_id *ret_id)
-{
-    int rc = may_schedule(loop, fn, "rill_call_soon");
-    soon *s;
-
-    if (RILL__UNLIKELY(rc < 0))
-        return rc;
-    s = take(loop, &loop->soon, &rc);
-    if (RILL__UNLIKELY(s == NULL))
-        return rc;
-    s->ready.run = soon_run;
-    s->fn = fn;
-    s->arg = arg;
-    s->site = site;
-    rill__loop_push(loop, &s->ready);
-    if (rill__bug("soon_same_turn"))
-        loop->turn_left++;
-    if (ret_id != NULL)
-        *ret_id = rill__id(loop, RILL__ID_SOON, &s->slot);
-    return 0;
 }
 
 /* ---- timers ---- */
@@ -200,10 +150,8 @@ int
 rill_call_at_site(
     rill_loop *loop, rill_ns when, rill_callback fn, void *arg, const char *site, rill_id *ret_id)
 {
-    int rc = may_schedule(loop, fn, "rill_call_at");
-
-    if (RILL__UNLIKELY(rc < 0))
-        return rc;
+    if (RILL__UNLIKELY(!rill__may_schedule(loop, fn)))
+        return rill__may_not_schedule(loop, fn, "rill_call_at");
     if (RILL__UNLIKELY(when < 0))
         return rill__fail(loop, RILL_EINVAL, RILL_LAYER_LOOP, "rill_call_at: a negative time");
     return arm(loop, when, 0, fn, arg, site, ret_id);
@@ -224,10 +172,8 @@ int
 rill_call_later_site(
     rill_loop *loop, rill_ns delay, rill_callback fn, void *arg, const char *site, rill_id *ret_id)
 {
-    int rc = may_schedule(loop, fn, "rill_call_later");
-
-    if (RILL__UNLIKELY(rc < 0))
-        return rc;
+    if (RILL__UNLIKELY(!rill__may_schedule(loop, fn)))
+        return rill__may_not_schedule(loop, fn, "rill_call_later");
     return arm(loop, time_after(loop, delay), 0, fn, arg, site, ret_id);
 }
 
@@ -235,10 +181,8 @@ int
 rill_call_every_site(
     rill_loop *loop, rill_ns period, rill_callback fn, void *arg, const char *site, rill_id *ret_id)
 {
-    int rc = may_schedule(loop, fn, "rill_call_every");
-
-    if (RILL__UNLIKELY(rc < 0))
-        return rc;
+    if (RILL__UNLIKELY(!rill__may_schedule(loop, fn)))
+        return rill__may_not_schedule(loop, fn, "rill_call_every");
     if (period < RILL_US || period > INT64_MAX / 4)
         return rill__fail(loop, RILL_EINVAL, RILL_LAYER_LOOP,
             "rill_call_every: the period must be at least 1 microsecond");
@@ -283,17 +227,6 @@ rill_timer_when(const rill_loop *loop, rill_id id, rill_ns *ret_when)
 /* ---- cancel ---- */
 
 static bool
-cancel_soon(rill_loop *loop, rill_id id)
-{
-    soon *s = rill__slab_find(loop, &loop->soon, id);
-
-    if (s == NULL || s->fn == NULL)
-        return false;
-    s->fn = NULL;
-    return true;
-}
-
-static bool
 cancel_timer(rill_loop *loop, rill_id id)
 {
     timer_object *object = find_timer(loop, id);
@@ -325,7 +258,7 @@ rill_cancel(rill_loop *loop, rill_id id)
     rill__check_thread(loop, "rill_cancel");
     switch (id >> 61) {
     case RILL__ID_SOON:
-        return cancel_soon(loop, id);
+        return rill__soons_cancel(loop, id);
     case RILL__ID_TIMER:
         return cancel_timer(loop, id);
     case RILL__ID_OPERATION:
@@ -368,12 +301,13 @@ drop_ready(rill_loop *loop)
 
     loop->ready_head = NULL;
     loop->ready_tail = NULL;
-    loop->ready_count = 0;
+    loop->queued = loop->ran;
     while (node != NULL) {
         rill__ready *next = node->next;
+        rill__soons_mark *mark = rill__soons_mark_of(node);
 
-        if (node->run == soon_run) {
-            rill__slab_release(&loop->soon, RILL__CONTAINER(node, soon, ready));
+        if (mark != NULL) {
+            rill__soons_drop(loop, mark);
         } else if (node->run == rill__user_timer_run) {
             user_timer *user = RILL__CONTAINER(node, user_timer, timer.ready);
 
@@ -404,6 +338,6 @@ rill__handles_drop(rill_loop *loop)
         rill__timer_remove(&loop->timers, &object->user.timer);
         timer_release(loop, object);
     }
-    assert(loop->soon.live == 0 && loop->timers.user_count == 0);
+    assert(loop->soons.head == loop->soons.tail && loop->timers.user_count == 0);
     return timers;
 }

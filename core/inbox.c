@@ -3,8 +3,13 @@
  *
  * Senders append to one of two arrays under a mutex; the loop swaps the arrays and runs the full
  * one without the lock. In steady state nothing is allocated. The driver is woken only if the loop
- * has announced that it sleeps: the loop stores `sleeping`, then looks at `count`; a sender stores
- * `count`, then looks at `sleeping`; both sequentially consistent, so one of them sees the other.
+ * has announced that it sleeps: the loop stores `sleeping`, then looks at `pending`; the sender of
+ * a batch's first message stores `pending`, then looks at `sleeping`; both sequentially consistent,
+ * so one of them sees the other. Later senders find it pending and owe nothing; they wake a loop
+ * that they see asleep, in case the first one was interrupted before it could.
+ *
+ * What the loop looks at in every turn is on another cache line than what senders write with every
+ * message.
  *
  * Messages of one batch run as one node of the ready list, one after another, in order of arrival.
  */
@@ -13,6 +18,8 @@
 #include <stdatomic.h>
 
 #include "core/internal.h"
+
+#define CACHE_LINE 64
 
 typedef struct message {
     rill_callback fn;
@@ -28,14 +35,15 @@ typedef struct batch {
 
 struct rill__inbox {
     pthread_mutex_t lock;
-    batch incoming;      /* Under the lock. */
-    bool closed;         /* Under the lock. */
-    atomic_size_t count; /* incoming.count, to look at without the lock. */
+    batch incoming; /* Under the lock. */
+    bool closed;    /* Under the lock. */
+    char apart[CACHE_LINE];
+    atomic_bool pending; /* incoming is not empty: to look at without the lock. */
     atomic_bool sleeping;
+    bool queued;     /* The node is on the ready list. */
     batch running;   /* The loop's. */
     size_t position; /* In running. */
     rill__ready node;
-    bool queued;
 };
 
 int
@@ -78,7 +86,7 @@ bool
 rill__inbox_may_sleep(rill__inbox *inbox)
 {
     atomic_store(&inbox->sleeping, true);
-    if (atomic_load(&inbox->count) == 0 || rill__bug("lost_wakeup"))
+    if (!atomic_load(&inbox->pending) || rill__bug("lost_wakeup"))
         return true;
     atomic_store_explicit(&inbox->sleeping, false, memory_order_relaxed);
     return false;
@@ -94,7 +102,7 @@ rill__inbox_awake(rill__inbox *inbox)
 bool
 rill__inbox_is_empty(rill__inbox *inbox)
 {
-    return atomic_load(&inbox->count) == 0;
+    return !atomic_load(&inbox->pending);
 }
 
 /* A message may start a run of the loop's epilogue (staged writes) of its own, like any callback.
@@ -118,24 +126,30 @@ run_batch(rill__ready *node)
     inbox->position = 0;
 }
 
-bool
-rill__inbox_take(rill_loop *loop, rill__inbox *inbox)
+static __attribute__((noinline)) void
+take_batch(rill_loop *loop, rill__inbox *inbox)
 {
     batch swap;
 
-    if (inbox->queued)
-        return true; /* A step with a limit left the last batch on the ready list. */
-    if (atomic_load_explicit(&inbox->count, memory_order_acquire) == 0)
-        return false;
     pthread_mutex_lock(&inbox->lock);
     swap = inbox->running;
     inbox->running = inbox->incoming;
     inbox->incoming = swap;
-    atomic_store_explicit(&inbox->count, 0, memory_order_relaxed);
+    atomic_store_explicit(&inbox->pending, false, memory_order_relaxed);
     pthread_mutex_unlock(&inbox->lock);
     inbox->node.run = run_batch;
     inbox->queued = true;
     rill__loop_push(loop, &inbox->node);
+}
+
+bool
+rill__inbox_take(rill_loop *loop, rill__inbox *inbox)
+{
+    if (inbox->queued)
+        return true; /* A step with a limit left the last batch on the ready list. */
+    if (!atomic_load_explicit(&inbox->pending, memory_order_acquire))
+        return false;
+    take_batch(loop, inbox);
     return true;
 }
 
@@ -176,7 +190,8 @@ append(rill_loop *loop, rill__inbox *inbox, message m)
     if (b->count == b->capacity && grow(loop, b) < 0)
         return -ENOMEM;
     b->messages[b->count++] = m;
-    atomic_store_explicit(&inbox->count, b->count, memory_order_seq_cst);
+    if (b->count == 1)
+        atomic_store(&inbox->pending, true);
     return 0;
 }
 

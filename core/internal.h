@@ -17,6 +17,9 @@
 #define RILL__LIKELY(x)   __builtin_expect(!!(x), 1)
 #define RILL__UNLIKELY(x) __builtin_expect(!!(x), 0)
 
+/* What is rare stays a call: inlined, it would make the usual way save registers for it. */
+#define RILL__RARE __attribute__((noinline, cold))
+
 #define RILL__CONTAINER(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 /* Always on: what would corrupt memory ends the process with a sentence that says what to do. */
@@ -75,7 +78,8 @@ typedef struct rill__slab {
 
 void rill__slab_init(rill__slab *slab, uint8_t kind, uint32_t object_size, uint32_t cold_size);
 void rill__slab_done(rill_loop *loop, rill__slab *slab);
-int rill__slab_grow(rill_loop *loop, rill__slab *slab); /* 0, -ENOMEM or RILL_ELIMIT. */
+/* 0, -ENOMEM or RILL_ELIMIT. */
+RILL__RARE int rill__slab_grow(rill_loop *loop, rill__slab *slab);
 void *rill__slab_find(const rill_loop *loop, const rill__slab *slab, rill_id id);
 void *rill__slab_cold(const rill__slab *slab, const void *object);
 void *rill__slab_at(const rill__slab *slab, uint32_t index);
@@ -210,7 +214,43 @@ void rill__timer_insert(rill__timers *timers, rill__timer *timer);
 void rill__timer_remove(rill__timers *timers, rill__timer *timer);
 void rill__timer_move(rill__timers *timers, rill__timer *timer, rill_ns deadline);
 
-/* ---- handles of the user's: call_soon and timers (handle.c) ---- */
+/* ---- call_soon (soon.c) ---- */
+
+typedef struct rill__soon {
+    rill_callback fn; /* NULL: canceled. */
+    void *arg;
+    const char *site;
+} rill__soon;
+
+/* Stands on the ready list for the next `count` callbacks of the ring; its `run` is NULL. */
+typedef struct rill__soons_mark {
+    rill__ready ready;
+    size_t count;
+} rill__soons_mark;
+
+typedef struct rill__soons {
+    rill__soon *ring;
+    uint64_t capacity; /* A power of two, or 0 before the first. */
+    uint64_t head;     /* Positions count up for ever. */
+    uint64_t tail;
+    rill__ready *free_marks;
+    rill__soons_mark first_mark; /* Mostly there is only one. */
+} rill__soons;
+
+void rill__soons_init(rill_loop *loop);
+void rill__soons_done(rill_loop *loop);
+bool rill__soons_cancel(rill_loop *loop, rill_id id);
+/* The mark that a node of the ready list is, or NULL. */
+static inline rill__soons_mark *
+rill__soons_mark_of(rill__ready *node)
+{
+    return node->run == NULL ? RILL__CONTAINER(node, rill__soons_mark, ready) : NULL;
+}
+
+/* The mark was taken off the list: forget its callbacks. */
+void rill__soons_drop(rill_loop *loop, rill__soons_mark *mark);
+
+/* ---- timers of the user's (handle.c) ---- */
 
 void rill__handles_init(rill_loop *loop);
 void rill__user_timer_run(rill__ready *ready);
@@ -273,8 +313,9 @@ struct rill_loop {
     /* Touched by every turn. */
     rill__ready *ready_head;
     rill__ready *ready_tail;
-    size_t ready_count;
-    size_t turn_left; /* How many at the head of the list this turn still runs. */
+    uint64_t queued;   /* Callbacks that were put on the ready list, ever; */
+    uint64_t ran;      /* how many of these were taken off it; */
+    uint64_t turn_end; /* and `ran` when this turn has run what it runs. */
     void (*epilogue)(
         void *object); /* After the present callback: the staged write, see stream.c. */
     void *epilogue_object;
@@ -295,7 +336,7 @@ struct rill_loop {
     const char *current_site; /* Of the running callback, for the slow report. */
     const char *current_what;
 
-    rill__slab soon;
+    rill__soons soons;
     rill__slab user_timers;
     rill__slab operations;
     rill__slab transports;
@@ -347,7 +388,11 @@ extern uint32_t rill__fork_generation;
 
 extern const rill_allocator rill__default_allocator;
 
-_Noreturn void rill__panic_thread(const rill_loop *loop, const char *function);
+/* Remember why a call fails and return `code`. The sentence is formatted into the loop. */
+RILL__RARE int
+rill__fail(rill_loop *loop, int code, rill_layer layer, const char *format, ...) RILL_PRINTF(4, 5);
+
+_Noreturn RILL__RARE void rill__panic_thread(const rill_loop *loop, const char *function);
 
 /* Every public call on a loop passes here: two loads and a compare. */
 static inline void
@@ -357,8 +402,25 @@ rill__check_thread(const rill_loop *loop, const char *function)
         rill__panic_thread(loop, function);
 }
 
+/* Callbacks on the ready list. */
+static inline size_t
+rill__loop_ready(const rill_loop *loop)
+{
+    return (size_t)(loop->queued - loop->ran);
+}
+
+/* May something be scheduled? If not, rill__may_not_schedule says why (or panics). */
+static inline bool
+rill__may_schedule(const rill_loop *loop, rill_callback fn)
+{
+    return RILL__LIKELY(loop->fork_generation == rill__fork_generation &&
+                        (!loop->running || rill__running == loop) && fn != NULL && !loop->freeing);
+}
+
+RILL__RARE int rill__may_not_schedule(rill_loop *loop, rill_callback fn, const char *function);
+
 static inline void
-rill__loop_push(rill_loop *loop, rill__ready *node)
+rill__loop_append(rill_loop *loop, rill__ready *node)
 {
     node->next = NULL;
     if (loop->ready_tail != NULL)
@@ -366,7 +428,14 @@ rill__loop_push(rill_loop *loop, rill__ready *node)
     else
         loop->ready_head = node;
     loop->ready_tail = node;
-    loop->ready_count++;
+}
+
+/* Append what counts as one callback. */
+static inline void
+rill__loop_push(rill_loop *loop, rill__ready *node)
+{
+    rill__loop_append(loop, node);
+    loop->queued++;
 }
 
 void rill__op_run(rill__ready *ready);
@@ -418,10 +487,6 @@ void rill__loop_run_epilogue(rill_loop *loop);
 /* ---- reports (report.c) ---- */
 
 void rill__log(rill_loop *loop, rill_log_level level, const char *format, ...) RILL_PRINTF(3, 4);
-
-/* Remember why a call fails and return `code`. The sentence is formatted into the loop. */
-int
-rill__fail(rill_loop *loop, int code, rill_layer layer, const char *format, ...) RILL_PRINTF(4, 5);
 
 void rill__report(rill_loop *loop, enum rill_error_kind kind, int code, const char *site,
     rill_transport *transport, rill_server *server, const char *format, ...) RILL_PRINTF(7, 8);

@@ -74,11 +74,13 @@ rill__loop_unlink(rill_loop *loop, rill__ready *node)
     size_t position = 0;
 
     for (rill__ready *n = loop->ready_head; n != NULL && n != node; n = n->next) {
+        rill__soons_mark *mark = rill__soons_mark_of(n);
+
         previous = n;
-        position++;
+        position += mark != NULL ? mark->count : 1;
     }
-    if (position < loop->turn_left)
-        loop->turn_left--; /* Else one that was queued in this turn would take its place in it. */
+    if (loop->ran + position < loop->turn_end)
+        loop->turn_end--; /* Else one that was queued in this turn would take its place in it. */
     rill__check(previous != NULL ? previous->next == node : loop->ready_head == node);
     if (previous != NULL)
         previous->next = node->next;
@@ -86,31 +88,59 @@ rill__loop_unlink(rill_loop *loop, rill__ready *node)
         loop->ready_head = node->next;
     if (loop->ready_tail == node)
         loop->ready_tail = previous;
-    loop->ready_count--;
+    loop->queued--;
 }
 
-static rill__ready *
-pop(rill_loop *loop)
+static inline void
+remove_head(rill_loop *loop)
 {
-    rill__ready *node = loop->ready_head;
-
-    loop->ready_head = node->next;
+    loop->ready_head = loop->ready_head->next;
     if (loop->ready_head == NULL)
         loop->ready_tail = NULL;
-    loop->ready_count--;
-    return node;
 }
 
-static void
-run_timed(rill_loop *loop, rill__ready *node)
+static inline void
+run_soon(rill_loop *loop, rill__soons_mark *mark)
+{
+    rill__soons *soons = &loop->soons;
+    rill__soon soon = soons->ring[soons->head++ & (soons->capacity - 1)];
+
+    if (--mark->count == 0) {
+        remove_head(loop);
+        mark->ready.next = soons->free_marks;
+        soons->free_marks = &mark->ready;
+    }
+    loop->current_site = soon.site;
+    if (soon.fn != NULL)
+        soon.fn(soon.arg);
+}
+
+/* One callback, and what it left for the time after it. */
+static inline void
+run_one(rill_loop *loop)
+{
+    rill__ready *node = loop->ready_head;
+    rill__soons_mark *mark = rill__soons_mark_of(node);
+
+    loop->ran++;
+    if (mark != NULL) {
+        run_soon(loop, mark);
+    } else {
+        remove_head(loop);
+        node->run(node);
+    }
+    run_epilogue(loop);
+}
+
+static RILL__RARE void
+run_one_timed(rill_loop *loop)
 {
     rill_ns start = loop->ops->now(loop->driver);
     rill_ns took;
 
     loop->current_site = NULL;
     loop->current_what = NULL;
-    node->run(node);
-    rill__loop_run_epilogue(loop);
+    run_one(loop);
     took = loop->ops->now(loop->driver) - start;
     if (took >= loop->slow_callback)
         rill__report(loop, RILL_ERROR_SLOW, 0, loop->current_site, NULL, NULL,
@@ -124,26 +154,21 @@ run_timed(rill_loop *loop, rill__ready *node)
 static size_t
 run_ready(rill_loop *loop, size_t callbacks_max)
 {
-    size_t ran = 0;
+    uint64_t begin = loop->ran;
 
-    loop->turn_left = loop->ready_count;
-    if (callbacks_max != 0 && loop->turn_left > callbacks_max)
-        loop->turn_left = callbacks_max;
+    loop->turn_end = loop->queued;
+    if (callbacks_max != 0 && rill__loop_ready(loop) > callbacks_max)
+        loop->turn_end = begin + callbacks_max;
     loop->in_callback = true;
-    for (; loop->turn_left != 0; ran++) {
-        rill__ready *node = pop(loop);
-
-        loop->turn_left--;
-        if (RILL__UNLIKELY(loop->debug)) {
-            run_timed(loop, node);
-            continue;
-        }
-        node->run(node);
-        run_epilogue(loop);
+    while (loop->ran != loop->turn_end) {
+        if (RILL__UNLIKELY(loop->debug))
+            run_one_timed(loop);
+        else
+            run_one(loop);
     }
     loop->in_callback = false;
-    loop->callbacks += ran;
-    return ran;
+    loop->callbacks += loop->ran - begin;
+    return (size_t)(loop->ran - begin);
 }
 
 static void
@@ -162,7 +187,7 @@ wait_deadline(rill_loop *loop, bool may_wait, rill_ns until)
 {
     rill_ns next;
 
-    if (!may_wait || loop->ready_count != 0 || loop->stop)
+    if (!may_wait || rill__loop_ready(loop) != 0 || loop->stop)
         return 0;
     next = rill__timers_next(&loop->timers);
     if (until != RILL_NEVER && (next == RILL_NEVER || until < next))
@@ -273,7 +298,7 @@ rill_loop_next_timeout(rill_loop *loop)
     rill_ns next;
     rill_ns left;
 
-    if (loop->ready_count != 0 || loop->stop || !rill__inbox_is_empty(loop->inbox))
+    if (rill__loop_ready(loop) != 0 || loop->stop || !rill__inbox_is_empty(loop->inbox))
         return 0;
     next = rill__timers_next(&loop->timers);
     if (next == RILL_NEVER)
@@ -336,7 +361,7 @@ rill_loop_get_stats(const rill_loop *loop, rill_loop_stats *ret_stats)
         .size = size,
         .turns = loop->turns,
         .callbacks = loop->callbacks,
-        .ready = loop->ready_count,
+        .ready = rill__loop_ready(loop),
         .timers = loop->timers.count,
         .transports = loop->object_count[RILL__OBJECT_TRANSPORT],
         .transports_made = loop->transports_made,
@@ -551,7 +576,7 @@ static void
 run_rest(rill_loop *loop)
 {
     while (loop->object_count[RILL__OBJECT_TRANSPORT] + loop->object_count[RILL__OBJECT_SERVER] +
-               loop->object_count[RILL__OBJECT_CONNECT] + loop->ready_count !=
+               loop->object_count[RILL__OBJECT_CONNECT] + rill__loop_ready(loop) !=
            0) {
         int rc = turn(loop, true, RILL_NEVER, 0);
 
@@ -601,7 +626,7 @@ rill_loop_free(rill_loop *loop)
     loop->running = false;
     rill__chunk_free_hot(loop);
     rill__free(loop, loop->stage, RILL__STAGE_BYTES, RILL_TAG_WRITE);
-    rill__slab_done(loop, &loop->soon);
+    rill__soons_done(loop);
     rill__slab_done(loop, &loop->user_timers);
     rill__slab_done(loop, &loop->operations);
     rill__slab_done(loop, &loop->transports);

@@ -46,19 +46,28 @@ chunk_unref(struct rill_chunk *chunk)
     rill__free(loop, chunk, sizeof(*chunk) + chunk->bytes, RILL_TAG_CHUNK);
 }
 
+/* The first one, or the next after one that somebody holds. */
+static RILL__RARE struct rill_chunk *
+new_hot(rill_loop *loop)
+{
+    struct rill_chunk *fresh = chunk_new(loop, loop->hot_bytes);
+
+    if (fresh == NULL)
+        return NULL;
+    rill__chunk_free_hot(loop);
+    loop->hot = fresh;
+    return fresh;
+}
+
 uint8_t *
 rill__loop_hot_buffer(rill_loop *loop, size_t *ret_size)
 {
     struct rill_chunk *hot = loop->hot;
 
     if (RILL__UNLIKELY(hot == NULL || (hot->refs > 1 && !rill__bug("held_slice_reused")))) {
-        struct rill_chunk *fresh = chunk_new(loop, loop->hot_bytes);
-
-        if (fresh == NULL)
+        hot = new_hot(loop);
+        if (hot == NULL)
             return NULL;
-        if (hot != NULL)
-            chunk_unref(hot);
-        loop->hot = hot = fresh;
     }
     *ret_size = hot->bytes;
     return hot->data;

@@ -335,7 +335,7 @@ pop_due(rill_loop *loop, rill_ns now)
 }
 
 /* Slot by slot: after a long sleep the heap still holds one tick's timers at a time. */
-void
+__attribute__((noinline)) void
 rill__timers_expire(rill_loop *loop, rill_ns now)
 {
     pop_due(loop, now);

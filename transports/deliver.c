@@ -7,13 +7,6 @@
  */
 #include "transports/internal.h"
 
-static void
-enter(rill_transport *t, const char *what)
-{
-    t->loop->current_site = t->object.site;
-    t->loop->current_what = what;
-}
-
 void
 rill_transport_made(rill_transport *t)
 {
@@ -22,7 +15,7 @@ rill_transport_made(rill_transport *t)
     rill__check_live(t, "rill_transport_made");
     rill__check(t->phase == RILL__PHASE_NEW);
     t->phase = RILL__PHASE_OPEN;
-    enter(t, "connection_made");
+    rill__enter(t, "connection_made");
     if (t->protocol->connection_made != NULL)
         t->protocol->connection_made(t, t->self, arg);
 }
@@ -39,7 +32,7 @@ rill__transport_get_buffer(rill_transport *t, size_t hint, void **ret_buf)
     size_t size;
 
     *ret_buf = NULL;
-    enter(t, "get_buffer");
+    rill__enter(t, "get_buffer");
     size = t->protocol->get_buffer(t, t->self, hint, ret_buf);
     if (size == 0 || *ret_buf == NULL) {
         rill__transport_abort(t, RILL_EBUFFER, RILL_LAYER_TRANSPORT, NULL);
@@ -51,7 +44,7 @@ rill__transport_get_buffer(rill_transport *t, size_t hint, void **ret_buf)
 void
 rill__transport_buffer_updated(rill_transport *t, size_t len)
 {
-    enter(t, "buffer_updated");
+    rill__enter(t, "buffer_updated");
     t->bytes_in += len;
     t->protocol->buffer_updated(t, t->self, len);
 }
@@ -97,10 +90,7 @@ rill__transport_data(rill_transport *t, rill_slice in)
         in.data += done; /* Exchanged for an ordinary protocol in the middle. */
         in.len -= done;
     }
-    t->bytes_in += in.len;
-    enter(t, "data_received");
-    if (t->protocol->data_received != NULL)
-        t->protocol->data_received(t, t->self, in);
+    rill__transport_data_received(t, in);
     return done + in.len;
 }
 
@@ -120,7 +110,7 @@ rill_transport_eof(rill_transport *t)
     rill__check_live(t, "rill_transport_eof");
     rill__check(rill__wants_data(t));
     t->eof_received = true;
-    enter(t, "eof_received");
+    rill__enter(t, "eof_received");
     if (t->protocol->eof_received != NULL)
         keep = t->protocol->eof_received(t, t->self);
     if (!keep)
@@ -134,14 +124,14 @@ pause_or_resume(rill_transport *t)
         t->writing_paused = true;
         if (rill__bug("missed_watermark"))
             return;
-        enter(t, "pause_writing");
+        rill__enter(t, "pause_writing");
         if (t->protocol->pause_writing != NULL)
             t->protocol->pause_writing(t, t->self);
     } else if (t->queued_bytes <= t->write_low && t->writing_paused) {
         t->writing_paused = false;
         if (rill__bug("missed_resume"))
             return;
-        enter(t, "resume_writing");
+        rill__enter(t, "resume_writing");
         if (t->protocol->resume_writing != NULL)
             t->protocol->resume_writing(t, t->self);
     }
@@ -205,7 +195,7 @@ rill_transport_lost(rill_transport *t, int code, rill_layer layer, const char *s
         if (!rill__bug("drain_outlives_loss"))
             rill__drains_end(t, code != 0 ? code : RILL_ECLOSED);
     }
-    enter(t, "connection_lost");
+    rill__enter(t, "connection_lost");
     if (t->protocol->connection_lost != NULL && rill__bug("lost_twice"))
         t->protocol->connection_lost(t, t->self, make_reason(t, code, layer, sentence, &reason));
     if (t->protocol->connection_lost != NULL &&

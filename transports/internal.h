@@ -125,6 +125,25 @@ rill__wants_data(const rill_transport *t)
 /* rill_transport_data for kinds that looked at rill__wants_data just before. */
 size_t rill__transport_data(rill_transport *t, rill_slice in);
 
+/* A callback is about to run: for the report on slow ones. */
+static inline void
+rill__enter(const rill_transport *t, const char *what)
+{
+    t->loop->current_site = t->object.site;
+    t->loop->current_what = what;
+}
+
+/* rill__transport_data for a protocol that is not a buffered one. */
+static inline void
+rill__transport_data_received(rill_transport *t, rill_slice in)
+{
+    assert(in.len > 0 && rill__wants_data(t) && t->protocol->get_buffer == NULL);
+    t->bytes_in += in.len;
+    rill__enter(t, "data_received");
+    if (RILL__LIKELY(t->protocol->data_received != NULL))
+        t->protocol->data_received(t, t->self, in);
+}
+
 static inline void
 rill__check_live(const rill_transport *t, const char *function)
 {

@@ -321,6 +321,16 @@ settle_write(stream *s, bool was_empty, const outcome *o)
         t->bytes_out += o->sent;
 }
 
+/* The driver did not take all, or somebody waits for the bytes to leave. */
+static RILL__RARE void
+flush_settle(stream *s, const rill__iov *part, int64_t sent)
+{
+    outcome o = { 0 };
+
+    if (after_send(s, part, 1, sent, &o))
+        settle_write(s, true, &o);
+}
+
 static void
 flush_stage(void *object)
 {
@@ -328,7 +338,6 @@ flush_stage(void *object)
     rill_transport *t = rill__base(s);
     rill_loop *loop = t->loop;
     rill__iov part = { loop->stage, loop->stage_len };
-    outcome o = { 0 };
     int64_t sent;
 
     assert(rill__queue_is_empty(&s->queue));
@@ -339,8 +348,7 @@ flush_stage(void *object)
         rill__deadlines_sent(s);
         return;
     }
-    if (after_send(s, &part, 1, sent, &o))
-        settle_write(s, true, &o);
+    flush_settle(s, &part, sent);
 }
 
 /* Send what is staged for whomever. */
@@ -415,7 +423,7 @@ stage(stream *s, const rill_iovec *parts, size_t count, size_t bytes)
     return true;
 }
 
-static void
+static __attribute__((noinline)) void
 write_parts(stream *s, const rill_iovec *parts, size_t count)
 {
     rill_loop *loop = rill__base(s)->loop;
@@ -546,15 +554,26 @@ on_eof(stream *s)
     rill_transport_eof(t);
 }
 
-/* One receive for the protocol; the result as recv_take's. */
-static int64_t
-receive(stream *s)
+static inline int64_t
+receive_slice(stream *s)
 {
     rill_transport *t = rill__base(s);
     rill_slice slice;
     int64_t got;
 
-    while (RILL__UNLIKELY(rill__transport_is_buffered(t))) {
+    got = ops_of(t)->recv_take(t->loop->driver, &s->io, &slice);
+    if (RILL__LIKELY(got > 0))
+        rill__transport_data_received(t, slice);
+    return got;
+}
+
+static __attribute__((noinline)) int64_t
+receive_buffered(stream *s)
+{
+    rill_transport *t = rill__base(s);
+    int64_t got;
+
+    while (rill__transport_is_buffered(t)) {
         const rill_protocol *protocol = t->protocol;
         const void *self = t->self;
         void *buf;
@@ -569,33 +588,22 @@ receive(stream *s)
             rill__transport_buffer_updated(t, (size_t)got);
         return got;
     }
-    got = ops_of(t)->recv_take(t->loop->driver, &s->io, &slice);
-    if (RILL__LIKELY(got > 0))
-        (void)rill__transport_data(t, slice);
-    return got;
+    return receive_slice(s);
 }
 
-static void
-on_recv(rill__op *op)
+/* One receive for the protocol; the result as recv_take's. */
+static inline int64_t
+receive(stream *s)
 {
-    stream *s = RILL__CONTAINER(op, stream, io.recv);
-    rill_transport *t = rill__base(s);
-    int64_t got;
+    if (RILL__UNLIKELY(rill__transport_is_buffered(rill__base(s))))
+        return receive_buffered(s);
+    return receive_slice(s);
+}
 
-    if (!rill__wants_data(t)) {
-        if (s->phase == STREAM_DYING)
-            fail_kernel(s, s->code);
-        else if (s->phase == STREAM_OPEN && rill__bug("late_slice_dropped"))
-            discard_input(s);
-        return;
-    }
-    got = receive(s);
-    if (RILL__LIKELY(got > 0)) {
-        rill__deadlines_received(s);
-        if (s->phase == STREAM_DYING)
-            rill__loop_push_op(t->loop, op);
-        return;
-    }
+/* A receive brought the end of the stream, nothing, or an error. */
+static RILL__RARE void
+received_none(stream *s, int64_t got)
+{
     if (s->phase == STREAM_CLOSING)
         return;
     if (got == 0 || (got == -EAGAIN && rill__wants_data(t) && rill__bug("again_is_eof")))
@@ -604,6 +612,29 @@ on_recv(rill__op *op)
         fail_kernel(s, s->code);
     else if (got != -EAGAIN)
         fail_kernel(s, (int)got);
+}
+
+static void
+on_recv(rill__op *op)
+{
+    stream *s = RILL__CONTAINER(op, stream, io.recv);
+    int64_t got;
+
+    if (RILL__UNLIKELY(!rill__wants_data(rill__base(s)))) {
+        if (s->phase == STREAM_DYING)
+            fail_kernel(s, s->code);
+        else if (s->phase == STREAM_OPEN && rill__bug("late_slice_dropped"))
+            discard_input(s);
+        return;
+    }
+    got = receive(s);
+    if (RILL__UNLIKELY(got <= 0)) {
+        received_none(s, got);
+        return;
+    }
+    rill__deadlines_received(s);
+    if (RILL__UNLIKELY(s->phase == STREAM_DYING))
+        rill__loop_push_op(rill__base(s)->loop, op);
 }
 
 static void

@@ -32,7 +32,7 @@ typedef struct epoll_driver {
     int epoll_fd;
     int event_fd;
     bool milliseconds; /* The kernel has no epoll_pwait2 (before 5.11, or filtered). */
-    struct epoll_event events[EVENTS_MAX];
+    _Alignas(16) struct epoll_event events[EVENTS_MAX];
 } epoll_driver;
 
 enum { SEND_NONE, SEND_CONNECT, SEND_BYTES, SEND_FILE, SEND_CANCELED };
@@ -119,15 +119,13 @@ wait_milliseconds(epoll_driver *self, rill_ns left)
     return epoll_wait(self->epoll_fd, self->events, EVENTS_MAX, ms < INT_MAX ? (int)ms : INT_MAX);
 }
 
-static int
-wait_events(epoll_driver *self, rill_ns deadline)
+static __attribute__((noinline)) int
+wait_until(epoll_driver *self, rill_ns deadline)
 {
     struct timespec ts;
     rill_ns left;
     int count;
 
-    if (deadline == RILL_NEVER)
-        return epoll_wait(self->epoll_fd, self->events, EVENTS_MAX, -1);
     left = deadline > 0 ? deadline - epoll_now(&self->base.driver) : 0;
     if (left <= 0)
         return epoll_wait(self->epoll_fd, self->events, EVENTS_MAX, 0);
@@ -150,20 +148,17 @@ drain_wake(epoll_driver *self)
     (void)!read(self->event_fd, &count, sizeof(count)); /* EAGAIN: somebody else's wake, taken. */
 }
 
-static void
-dispatch_event(epoll_driver *self, const struct epoll_event *event)
+/* All but bytes for one who wants them. */
+static __attribute__((noinline)) void
+dispatch_other(epoll_driver *self, const struct epoll_event *event)
 {
     rill__io *io = event->data.ptr;
     uint32_t in;
     uint32_t out;
     uint8_t interest;
 
-    if (RILL__UNLIKELY(io == NULL)) {
+    if (io == NULL) {
         drain_wake(self);
-        return;
-    }
-    if (RILL__LIKELY(event->events == EPOLLIN && io->recv.active && !io->recv.paused)) {
-        rill__push_op(self->base.driver.loop, &io->recv);
         return;
     }
     in = event->events & (EPOLLIN | EPOLLERR | EPOLLHUP);
@@ -181,12 +176,21 @@ static int
 epoll_driver_wait(rill__driver *driver, rill_ns deadline)
 {
     epoll_driver *self = self_of(driver);
-    int count = wait_events(self, deadline);
+    int count = deadline == RILL_NEVER ? epoll_wait(self->epoll_fd, self->events, EVENTS_MAX, -1)
+                                       : wait_until(self, deadline);
 
-    if (count < 0)
+    if (RILL__UNLIKELY(count < 0))
         return errno == EINTR ? 0 : -errno;
-    for (int i = 0; i < count; i++)
-        dispatch_event(self, &self->events[i]);
+    for (int i = 0; i < count; i++) {
+        const struct epoll_event *event = &self->events[i];
+        rill__io *io = event->data.ptr;
+
+        if (RILL__LIKELY(
+                io != NULL && event->events == EPOLLIN && io->recv.active && !io->recv.paused))
+            rill__push_op(driver->loop, &io->recv);
+        else
+            dispatch_other(self, event);
+    }
     return 0;
 }
 
@@ -261,16 +265,30 @@ epoll_resume(rill__driver *driver, rill__io *io)
         rill__loop_push_op(driver->loop, &io->recv);
 }
 
+/* After a call that failed: again as long as a signal is all that was wrong. */
+static RILL__RARE int64_t
+receive_again(int fd, void *buf, size_t len)
+{
+    ssize_t got = -1;
+
+    while (got < 0 && errno == EINTR)
+        got = recv(fd, buf, len, MSG_DONTWAIT);
+    return rill__result(got);
+}
+
+static inline int64_t
+receive(int fd, void *buf, size_t len)
+{
+    ssize_t got = recv(fd, buf, len, MSG_DONTWAIT);
+
+    return RILL__LIKELY(got >= 0) ? got : receive_again(fd, buf, len);
+}
+
 static int64_t
 epoll_recv_into(rill__driver *driver, rill__io *io, void *buf, size_t len)
 {
-    ssize_t got;
-
     (void)driver;
-    do
-        got = recv(io->fd, buf, len, MSG_DONTWAIT);
-    while (got < 0 && errno == EINTR);
-    return rill__result(got);
+    return receive(io->fd, buf, len);
 }
 
 static int64_t
@@ -282,8 +300,8 @@ epoll_recv_take(rill__driver *driver, rill__io *io, rill_slice *ret_slice)
 
     if (RILL__UNLIKELY(buf == NULL))
         return -ENOMEM;
-    got = epoll_recv_into(driver, io, buf, size);
-    if (got > 0)
+    got = receive(io->fd, buf, size);
+    if (RILL__LIKELY(got > 0))
         *ret_slice = rill__loop_hot_slice(driver->loop, (size_t)got);
     return got;
 }
@@ -297,19 +315,30 @@ epoll_accept_take(rill__driver *driver, rill__io *io, int *ret_fd, rill_addr *re
 
 /* ---- outbound ---- */
 
-static int64_t
-send_bytes(int fd, const rill__iov *iov, size_t count)
+static __attribute__((noinline)) int64_t
+send_parts(int fd, const rill__iov *iov, size_t count)
 {
     struct msghdr message = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = count };
     ssize_t sent;
 
-    do {
-        if (count == 1)
-            sent = send(fd, iov->base, iov->len, MSG_NOSIGNAL | MSG_DONTWAIT);
-        else
-            sent = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    } while (sent < 0 && errno == EINTR);
+    do
+        sent = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (sent < 0 && errno == EINTR);
     return rill__result(sent);
+}
+
+/* send is cheaper than sendmsg, for the kernel as well. */
+static inline int64_t
+send_bytes(int fd, const rill__iov *iov, size_t count)
+{
+    ssize_t sent;
+
+    if (count != 1)
+        return send_parts(fd, iov, count);
+    sent = send(fd, iov->base, iov->len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (RILL__LIKELY(sent >= 0))
+        return sent;
+    return errno == EINTR ? send_parts(fd, iov, count) : -errno;
 }
 
 static int64_t
