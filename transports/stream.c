@@ -606,7 +606,8 @@ received_none(stream *s, int64_t got)
 {
     if (s->phase == STREAM_CLOSING)
         return;
-    if (got == 0 || (got == -EAGAIN && rill__wants_data(t) && rill__bug("again_is_eof")))
+    if (got == 0 ||
+        (got == -EAGAIN && rill__wants_data(rill__base(s)) && rill__bug("again_is_eof")))
         on_eof(s);
     else if (s->phase == STREAM_DYING)
         fail_kernel(s, s->code);
