@@ -25,7 +25,7 @@ files_in() { # <folder> <pattern...>
         shift
         for pattern in "$@"; do
             find . -type d \( -name build -o -name '*build-*' -o -name '.?*' ! -name .ci \) \
-                -prune -o -type f -path "./$pattern" -print
+                -prune -o -type f ! -name .git -path "./$pattern" -print
         done | sed 's,^\./,,' | LC_ALL=C sort -u
     )
 }
