@@ -77,7 +77,7 @@ rill_addr_parse(const char *host, int port, rill_addr *ret_addr)
 {
     struct sockaddr_in in = { .sin_family = AF_INET };
 
-    if (host == NULL || port < 0 || port > 65535)
+    if (host == NULL || port < 0 || port > 65535 || ret_addr == NULL)
         return RILL_EINVAL;
     if (inet_pton(AF_INET, host, &in.sin_addr) != 1)
         return parse_ipv6(host, port, ret_addr);
@@ -93,6 +93,7 @@ rill_addr_unix(const char *path, rill_addr *ret_addr)
     size_t len = path != NULL ? strlen(path) : 0;
     bool abstract = len > 0 && path[0] == '@';
 
+    RILL__REQUIRE(ret_addr != NULL);
     if (len == 0 || len >= sizeof(un.sun_path) || (abstract && len == 1))
         return RILL_EINVAL;
     memcpy(un.sun_path, path, len);

@@ -150,6 +150,7 @@ int
 rill_call_at_site(
     rill_loop *loop, rill_ns when, rill_callback fn, void *arg, const char *site, rill_id *ret_id)
 {
+    RILL__REQUIRE(loop != NULL);
     if (RILL__UNLIKELY(!rill__may_schedule(loop, fn)))
         return rill__may_not_schedule(loop, fn, "rill_call_at");
     if (RILL__UNLIKELY(when < 0))
@@ -172,6 +173,7 @@ int
 rill_call_later_site(
     rill_loop *loop, rill_ns delay, rill_callback fn, void *arg, const char *site, rill_id *ret_id)
 {
+    RILL__REQUIRE(loop != NULL);
     if (RILL__UNLIKELY(!rill__may_schedule(loop, fn)))
         return rill__may_not_schedule(loop, fn, "rill_call_later");
     return arm(loop, time_after(loop, delay), 0, fn, arg, site, ret_id);
@@ -181,6 +183,7 @@ int
 rill_call_every_site(
     rill_loop *loop, rill_ns period, rill_callback fn, void *arg, const char *site, rill_id *ret_id)
 {
+    RILL__REQUIRE(loop != NULL);
     if (RILL__UNLIKELY(!rill__may_schedule(loop, fn)))
         return rill__may_not_schedule(loop, fn, "rill_call_every");
     if (period < RILL_US || period > INT64_MAX / 4)
@@ -201,9 +204,11 @@ rill_timer_missed(const rill_loop *loop, rill_id id)
 int
 rill_timer_rearm(rill_loop *loop, rill_id id, rill_ns when)
 {
-    timer_object *object = find_timer(loop, id);
+    timer_object *object;
 
+    RILL__REQUIRE(loop != NULL);
     rill__check_thread(loop, "rill_timer_rearm");
+    object = find_timer(loop, id);
     if (RILL__UNLIKELY(when < 0))
         return rill__fail(loop, RILL_EINVAL, RILL_LAYER_LOOP, "rill_timer_rearm: a negative time");
     if (RILL__UNLIKELY(object == NULL || object->user.timer.canceled))
@@ -215,9 +220,11 @@ rill_timer_rearm(rill_loop *loop, rill_id id, rill_ns when)
 int
 rill_timer_when(const rill_loop *loop, rill_id id, rill_ns *ret_when)
 {
-    timer_object *object = find_timer(loop, id);
+    const timer_object *object;
 
+    RILL__REQUIRE(loop != NULL && ret_when != NULL);
     rill__check_thread(loop, "rill_timer_when");
+    object = find_timer(loop, id);
     if (object == NULL || object->user.timer.canceled)
         return RILL_ESTATE;
     *ret_when = object->user.timer.deadline;

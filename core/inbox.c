@@ -198,11 +198,11 @@ append(rill_loop *loop, rill__inbox *inbox, message m)
 int
 rill_call_soon_threadsafe_site(rill_loop *loop, rill_callback fn, void *arg, const char *site)
 {
-    rill__inbox *inbox = loop->inbox;
+    rill__inbox *inbox;
     int rc;
 
-    if (fn == NULL)
-        return RILL_EINVAL;
+    RILL__REQUIRE(loop != NULL && fn != NULL);
+    inbox = loop->inbox;
     if (loop->fork_generation != rill__fork_generation)
         return RILL_EFORK;
     pthread_mutex_lock(&inbox->lock);

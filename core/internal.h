@@ -409,6 +409,13 @@ rill__loop_ready(const rill_loop *loop)
     return (size_t)(loop->queued - loop->ran);
 }
 
+/* At the head of a public function that returns a code: an object or a result's place is missing. */
+#define RILL__REQUIRE(condition)          \
+    do {                                  \
+        if (RILL__UNLIKELY(!(condition))) \
+            return RILL_EINVAL;           \
+    } while (0)
+
 /* May something be scheduled? If not, rill__may_not_schedule says why (or panics). */
 static inline bool
 rill__may_schedule(const rill_loop *loop, rill_callback fn)

@@ -242,8 +242,10 @@ end(rill_loop *loop)
 int
 rill_loop_run_until(rill_loop *loop, rill_ns deadline)
 {
-    int rc = begin(loop);
+    int rc;
 
+    RILL__REQUIRE(loop != NULL);
+    rc = begin(loop);
     if (rc < 0)
         return rill__fail(loop, rc, RILL_LAYER_LOOP, "rill_loop_run: %s", rill_strerror(rc));
     loop->sys->run_begin(loop->driver);
@@ -261,14 +263,17 @@ rill_loop_run_until(rill_loop *loop, rill_ns deadline)
 int
 rill_loop_run(rill_loop *loop)
 {
+    RILL__REQUIRE(loop != NULL);
     return rill_loop_run_until(loop, RILL_NEVER);
 }
 
 int
 rill_loop_step(rill_loop *loop, size_t callbacks_max)
 {
-    int rc = begin(loop);
+    int rc;
 
+    RILL__REQUIRE(loop != NULL);
+    rc = begin(loop);
     if (rc < 0)
         return rill__fail(loop, rc, RILL_LAYER_LOOP, "rill_loop_step: %s", rill_strerror(rc));
     rc = turn(loop, false, RILL_NEVER, callbacks_max);
@@ -289,6 +294,7 @@ rill_loop_stop(rill_loop *loop)
 int
 rill_loop_backend_fd(rill_loop *loop)
 {
+    RILL__REQUIRE(loop != NULL);
     return loop->ops->backend_fd(loop->driver);
 }
 
@@ -514,6 +520,7 @@ rill_loop_new(const rill_loop_options *options, rill_loop **ret_loop)
     rill_loop *loop;
     int rc = 0;
 
+    RILL__REQUIRE(ret_loop != NULL);
     (void)pthread_once(&once, watch_forks);
     if (options != NULL)
         rc = rill__options_copy(

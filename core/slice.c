@@ -118,6 +118,7 @@ hold_copy(rill_loop *loop, rill_slice in, rill_slice *ret_held)
 int
 rill_slice_hold(rill_loop *loop, rill_slice in, rill_slice *ret_held)
 {
+    RILL__REQUIRE(loop != NULL && ret_held != NULL && (in.data != NULL || in.len == 0));
     rill__check_thread(loop, "rill_slice_hold");
     if (in.len == 0) {
         *ret_held = (rill_slice){ 0 };

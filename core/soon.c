@@ -134,8 +134,10 @@ append_slowly(rill_loop *loop, rill_callback fn, void *arg, const char *site, ri
 int
 rill_call_soon_site(rill_loop *loop, rill_callback fn, void *arg, const char *site, rill_id *ret_id)
 {
-    rill__soons_mark *mark = last_mark(loop);
+    rill__soons_mark *mark;
 
+    RILL__REQUIRE(loop != NULL);
+    mark = last_mark(loop);
     if (RILL__UNLIKELY(mark == NULL || is_full(&loop->soons) || !rill__may_schedule(loop, fn)))
         return append_slowly(loop, fn, arg, site, ret_id);
     return append(loop, mark, fn, arg, site, ret_id);

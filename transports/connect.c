@@ -402,6 +402,7 @@ rill_create_connection_start_site(rill_loop *loop, const rill_connect_options *o
     attempt *a;
     int rc;
 
+    RILL__REQUIRE(loop != NULL);
     rill__check_thread(loop, "rill_create_connection_start");
     if (options == NULL)
         return rill__fail(loop, RILL_EINVAL, RILL_LAYER_TRANSPORT, "connect: no options");
@@ -451,11 +452,12 @@ rill_connect_accepted_socket_site(rill_loop *loop, int fd, const rill_transport_
     rill_transport *t;
     int rc;
 
+    RILL__REQUIRE(loop != NULL);
     rill__check_thread(loop, "rill_connect_accepted_socket");
     if ((rc = rill__protocol_check(loop, protocol)) < 0 ||
         (rc = rill__config_init(&config, loop, options)) < 0)
         return rc;
-    rc = loop->sys->probe(loop->driver, fd);
+    rc = rill__probe(loop, fd);
     if (rc == RILL_ENOTSUP)
         return rill__fail(loop, rc, RILL_LAYER_TRANSPORT, "descriptors are not the simulator's");
     if (rc != RILL__FD_STREAM)

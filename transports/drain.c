@@ -124,6 +124,7 @@ rill_transport_drain_start(rill_transport *t, size_t bytes_max, rill_ns timeout,
     drain *d;
     int rc;
 
+    RILL__REQUIRE(t != NULL);
     rill__check_live(t, "rill_transport_drain_start");
     if (done == NULL || (timeout <= 0 && timeout != RILL_NEVER))
         return rill__fail(t->loop, RILL_EINVAL, RILL_LAYER_TRANSPORT,

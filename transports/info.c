@@ -19,18 +19,21 @@
 int
 rill_transport_peername(const rill_transport *t, rill_addr *ret_addr)
 {
+    RILL__REQUIRE(t != NULL && ret_addr != NULL);
     PASS_ON(t, "rill_transport_peername", peername, ret_addr);
 }
 
 int
 rill_transport_sockname(const rill_transport *t, rill_addr *ret_addr)
 {
+    RILL__REQUIRE(t != NULL && ret_addr != NULL);
     PASS_ON(t, "rill_transport_sockname", sockname, ret_addr);
 }
 
 int
 rill_transport_fd(const rill_transport *t)
 {
+    RILL__REQUIRE(t != NULL);
     rill__check_live(t, "rill_transport_fd");
     return RILL__HAS_OP(t, fd) ? t->ops->fd(t, rill__impl(t)) : RILL_ENOTSUP;
 }
@@ -38,12 +41,14 @@ rill_transport_fd(const rill_transport *t)
 int
 rill_transport_credentials(const rill_transport *t, rill_credentials *ret_peer)
 {
+    RILL__REQUIRE(t != NULL && ret_peer != NULL);
     PASS_ON(t, "rill_transport_credentials", credentials, ret_peer);
 }
 
 int
 rill_transport_tcp_info(const rill_transport *t, rill_tcp_info *ret_info)
 {
+    RILL__REQUIRE(t != NULL && ret_info != NULL && ret_info->size >= sizeof(size_t));
     PASS_ON(t, "rill_transport_tcp_info", tcp_info, ret_info);
 }
 
@@ -69,6 +74,7 @@ is_option_value(rill_option option, int value)
 int
 rill_transport_set_option(rill_transport *t, rill_option option, int value)
 {
+    RILL__REQUIRE(t != NULL);
     rill__check_live(t, "rill_transport_set_option");
     if (!is_option_value(option, value))
         return rill__fail(t->loop, RILL_EINVAL, RILL_LAYER_TRANSPORT,
@@ -79,6 +85,7 @@ rill_transport_set_option(rill_transport *t, rill_option option, int value)
 int
 rill_transport_get_option(const rill_transport *t, rill_option option, int *ret_value)
 {
+    RILL__REQUIRE(t != NULL && ret_value != NULL);
     PASS_ON(t, "rill_transport_get_option", get_option, option, ret_value);
 }
 
@@ -87,6 +94,7 @@ rill_transport_set_timeout(rill_transport *t, rill_timeout which, rill_ns value)
 {
     int rc;
 
+    RILL__REQUIRE(t != NULL);
     rill__check_live(t, "rill_transport_set_timeout");
     if ((value <= 0 && value != RILL_NEVER) || which > RILL_TIMEOUT_CLOSE)
         return rill__fail(t->loop, RILL_EINVAL, RILL_LAYER_TRANSPORT,

@@ -157,6 +157,16 @@ rill__check_live(const rill_transport *t, const char *function)
     ((t)->ops->size >= offsetof(rill_transport_ops, entry) + sizeof((t)->ops->entry) && \
         (t)->ops->entry != NULL)
 
+/* What a descriptor from outside is: a RILL__FD_ kind or an error. The simulator's own numbers are
+ * nobody else's, so none that comes from outside can mean one of them. */
+static inline int
+rill__probe(rill_loop *loop, int fd)
+{
+    if (loop->sys->public_fd(loop->driver, fd) == RILL_ENOTSUP)
+        return RILL_ENOTSUP;
+    return loop->sys->probe(loop->driver, fd);
+}
+
 /* rill_transport_new for what was checked before. */
 int rill__transport_new(rill_loop *loop, const rill_transport_ops *ops, const rill__config *config,
     const rill_protocol *protocol, void *arg, const char *site, rill_transport **ret_transport);

@@ -263,7 +263,7 @@ adopt_fds(rill_server *server, const rill_server_options *o)
 
     for (size_t i = 0; i < o->fds_count; i++) {
         listener *l = &server->listeners[i];
-        int rc = sys->probe(driver, o->fds[i]);
+        int rc = rill__probe(server->loop, o->fds[i]);
 
         if (rc != RILL__FD_LISTENER && rc != RILL__FD_UNBOUND)
             rc = rc == RILL_ENOTSUP ? rc : RILL_EINVAL;

@@ -342,6 +342,7 @@ rill_create_pair_site(rill_loop *loop, const rill_transport_options *options,
     side *side_b;
     int rc;
 
+    RILL__REQUIRE(loop != NULL);
     rill__check_thread(loop, "rill_create_pair");
     if ((rc = rill__protocol_check(loop, protocol_a)) < 0 ||
         (rc = rill__protocol_check(loop, protocol_b)) < 0 ||

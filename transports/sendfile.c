@@ -321,6 +321,7 @@ rill_transport_sendfile_start(rill_transport *t, int fd, uint64_t offset, uint64
     rill__sendfile *job;
     int rc;
 
+    RILL__REQUIRE(t != NULL);
     rill__check_live(t, "rill_transport_sendfile_start");
     if (done == NULL)
         return rill__fail(t->loop, RILL_EINVAL, RILL_LAYER_TRANSPORT, "sendfile without done");

@@ -175,6 +175,7 @@ on_drain_timeout(rill__own_timer *timer)
 int
 rill_server_drain_start(rill_server *server, rill_ns timeout, rill_drained_fn done, void *arg)
 {
+    RILL__REQUIRE(server != NULL);
     check_server(server, "rill_server_drain_start");
     if (done == NULL || (timeout < 0 && timeout != RILL_NEVER))
         return rill__fail(server->loop, RILL_EINVAL, RILL_LAYER_TRANSPORT,
@@ -210,6 +211,7 @@ rill_server_socket_count(const rill_server *server)
 int
 rill_server_sockname(const rill_server *server, size_t index, rill_addr *ret_addr)
 {
+    RILL__REQUIRE(server != NULL && ret_addr != NULL);
     if (index >= rill_server_socket_count(server))
         return rill__fail(
             server->loop, RILL_EINVAL, RILL_LAYER_TRANSPORT, "the server has no socket %zu", index);
@@ -220,6 +222,7 @@ rill_server_sockname(const rill_server *server, size_t index, rill_addr *ret_add
 int
 rill_server_fd(const rill_server *server, size_t index)
 {
+    RILL__REQUIRE(server != NULL);
     if (index >= rill_server_socket_count(server))
         return rill__fail(
             server->loop, RILL_EINVAL, RILL_LAYER_TRANSPORT, "the server has no socket %zu", index);
@@ -286,6 +289,7 @@ static const rill__object_ops server_object_ops = { .end = server_end,
 int
 rill_server_start_serving(rill_server *server)
 {
+    RILL__REQUIRE(server != NULL);
     check_server(server, "rill_server_start_serving");
     if (server->closing)
         return rill__fail(server->loop, RILL_ECLOSED, RILL_LAYER_TRANSPORT, "the server is closed");
@@ -356,6 +360,7 @@ rill_create_server_site(rill_loop *loop, const rill_server_options *options,
     size_t room = 0;
     int rc;
 
+    RILL__REQUIRE(loop != NULL);
     rill__check_thread(loop, "rill_create_server");
     if (options == NULL)
         return rill__fail(loop, RILL_EINVAL, RILL_LAYER_TRANSPORT, "server: no options");

@@ -224,6 +224,7 @@ rill_transport_new(rill_loop *loop, const rill_transport_ops *ops,
     rill__config config;
     int rc;
 
+    RILL__REQUIRE(loop != NULL && ret_transport != NULL);
     rill__check_thread(loop, "rill_transport_new");
     if ((rc = ops_check(loop, ops)) < 0 || (rc = rill__protocol_check(loop, protocol)) < 0 ||
         (rc = rill__config_init(&config, loop, options)) < 0)
@@ -316,6 +317,7 @@ rill_transport_write(rill_transport *t, const void *data, size_t len)
 {
     rill_iovec part = { data, len };
 
+    RILL__REQUIRE(t != NULL);
     rill__check_live(t, "rill_transport_write");
     if (RILL__UNLIKELY(t->refuse != 0))
         return refuse_write(t);
@@ -333,6 +335,7 @@ rill_transport_writev(rill_transport *t, const rill_iovec *parts, size_t count)
 {
     size_t bytes = 0;
 
+    RILL__REQUIRE(t != NULL);
     rill__check_live(t, "rill_transport_writev");
     if (RILL__UNLIKELY(t->refuse != 0))
         return refuse_write(t);
@@ -390,6 +393,7 @@ rill_transport_write_ref(
     rill_iovec part = { data, len };
     int rc;
 
+    RILL__REQUIRE(t != NULL);
     rill__check_live(t, "rill_transport_write_ref");
     if (RILL__UNLIKELY(t->refuse != 0))
         return refuse_write(t);
@@ -417,6 +421,7 @@ rill_transport_can_write_eof(const rill_transport *t)
 int
 rill_transport_write_eof(rill_transport *t)
 {
+    RILL__REQUIRE(t != NULL);
     rill__check_live(t, "rill_transport_write_eof");
     if (!RILL__HAS_OP(t, write_eof))
         return rill__fail(t->loop, RILL_ENOTSUP, RILL_LAYER_TRANSPORT,
@@ -532,6 +537,7 @@ rill_transport_is_reading(const rill_transport *t)
 int
 rill_transport_set_write_limits(rill_transport *t, size_t high, size_t low)
 {
+    RILL__REQUIRE(t != NULL);
     rill__check_live(t, "rill_transport_set_write_limits");
     if (low == 0)
         low = high / 4;
@@ -555,6 +561,7 @@ rill_transport_get_write_limits(const rill_transport *t, size_t *ret_high, size_
 int
 rill_transport_set_write_cap(rill_transport *t, size_t cap)
 {
+    RILL__REQUIRE(t != NULL);
     rill__check_live(t, "rill_transport_set_write_cap");
     if (cap < t->write_high)
         return rill__fail(t->loop, RILL_EINVAL, RILL_LAYER_TRANSPORT,
@@ -580,6 +587,7 @@ rill_transport_set_protocol(rill_transport *t, const rill_protocol *protocol, vo
     struct rill__state *state = NULL;
     int rc;
 
+    RILL__REQUIRE(t != NULL);
     rill__check_live(t, "rill_transport_set_protocol");
     rc = rill__protocol_check(t->loop, protocol);
     if (rc < 0)

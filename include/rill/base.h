@@ -1,6 +1,12 @@
 /*
  * Words that every other header uses: the version, time, ids, creation sites and attributes.
  *
+ * Wrong arguments. A function whose int is a code answers a value it cannot use with RILL_EINVAL,
+ * or with the code that its description names. So it does for NULL in place of the object it is
+ * about, of a `ret_` pointer or of a callback, where its description does not allow that. Then
+ * nothing was made, begun or changed, no `ret_` was written and no callback will run. Functions
+ * that return something else, or nothing, need an object that is alive.
+ *
  * All of rill's headers are plain C11 and C++17, include nothing but the C library's own headers,
  * and each may be included alone. <rill/rill.h> includes them all.
  */

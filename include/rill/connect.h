@@ -59,9 +59,10 @@ typedef void (*rill_connected_fn)(void *arg, rill_transport *t, const rill_reaso
  * unless rill_cancel(loop, id) returned true. Addresses of "localhost" are tried one after another.
  * Strings in `options` are copied.
  *
- * Returns 0; RILL_EINVAL (no size, no or several targets, a port out of range, a bad protocol);
- * RILL_EADDRESS; -ENOMEM; rill_loop_last_error has the sentence. Errors of the kernel reach `done`:
- * -ECONNREFUSED, -ENOENT, -EADDRINUSE, -EMFILE..., RILL_ETIMEDOUT. asyncio: create_connection,
+ * Returns 0; RILL_EINVAL (no size, no or several targets, a port out of range, a negative timeout,
+ * a bad protocol or bad options of the transport); RILL_ECLOSED in rill_loop_free; RILL_EADDRESS;
+ * -ENOMEM; rill_loop_last_error has the sentence. Errors of the kernel reach `done`: -ECONNREFUSED,
+ * -ENOENT, -EADDRINUSE, -EMFILE..., RILL_ETIMEDOUT. asyncio: create_connection,
  * create_unix_connection.
  */
 #define rill_create_connection_start(loop, options, protocol, arg, done, done_arg, ret_id) \
@@ -74,9 +75,9 @@ RILL_API int rill_create_connection_start_site(rill_loop *loop, const rill_conne
 /*
  * Adopt a connected stream socket (TCP or Unix; accepted, inherited or from socketpair). It is made
  * non-blocking and close-on-exec and belongs to the library from success on. connection_made
- * follows in the next turn. `options` may be NULL. Returns 0; RILL_EINVAL when `fd` is no connected
- * stream socket; -EEXIST when a transport owns it; RILL_ENOTSUP on the simulator; -errno; -ENOMEM.
- * asyncio: connect_accepted_socket.
+ * follows in the next turn. `options` and `ret_transport` may be NULL. Returns 0; RILL_EINVAL when
+ * `fd` is no connected stream socket, for bad options and a bad protocol; -EEXIST when a transport
+ * owns it; RILL_ENOTSUP on the simulator; -errno; -ENOMEM. asyncio: connect_accepted_socket.
  */
 #define rill_connect_accepted_socket(loop, fd, options, protocol, arg, ret_transport) \
     rill_connect_accepted_socket_site(                                                \
@@ -89,7 +90,8 @@ rill_connect_accepted_socket_site(rill_loop *loop, int fd, const rill_transport_
  * Two transports of kind "pair", connected to each other in memory: what one writes the other
  * receives, with the flow control, half close, close and abort of a socket and no system call.
  * connection_made of `a`, then of `b`, follow in the next turn. `options` may be NULL and holds for
- * both. `ret_a` and `ret_b` may be NULL. Returns 0; RILL_EINVAL; -ENOMEM.
+ * both. `ret_a` and `ret_b` may be NULL. Returns 0; RILL_EINVAL (bad options, a bad protocol);
+ * RILL_ECLOSED in rill_loop_free; -ENOMEM.
  */
 #define rill_create_pair(loop, options, protocol_a, arg_a, protocol_b, arg_b, ret_a, ret_b) \
     rill_create_pair_site(                                                                  \

@@ -70,9 +70,9 @@ rill_loop_options_default(void)
  * Make a loop. `options` may be NULL for all defaults.
  *
  * Returns 0; -ENOMEM; RILL_EINVAL (no size set, unknown newer options, a buffer below 4 KiB, an
- * allocator without all of its functions, sim given for another driver); RILL_ENODRIVER (unknown,
- * not built in, or refused by the kernel); -errno from making the poller. Nothing is created on
- * failure. Any thread. asyncio: new_event_loop.
+ * allocator without all of its functions, sim given for another driver, a negative slow_callback,
+ * an unknown log_level); RILL_ENODRIVER (unknown, not built in, or refused by the kernel); -errno
+ * from making the poller. Nothing is created on failure. Any thread. asyncio: new_event_loop.
  */
 RILL_API int rill_loop_new(const rill_loop_options *options, rill_loop **ret_loop);
 

@@ -54,8 +54,9 @@ typedef struct rill_slice {
  * rill_slice_release(). Below 16 KiB the bytes are copied, above the receive buffer itself is
  * detached, so nobody pins a big buffer with a few bytes.
  *
- * Returns 0; -ENOMEM; RILL_ELIMIT when the loop already has `held_bytes_max` bytes held
- * (rill_loop_options): release something or pause reading. Loop thread only.
+ * Returns 0; RILL_EINVAL for bytes without `data`; -ENOMEM; RILL_ELIMIT when the loop already has
+ * `held_bytes_max` bytes held (rill_loop_options): release something or pause reading. Loop thread
+ * only.
  */
 RILL_API int rill_slice_hold(rill_loop *loop, rill_slice in, rill_slice *ret_held);
 

@@ -68,11 +68,12 @@ rill_server_options_default(void)
  * over.
  *
  * `ret_server` may be NULL. The server lives until it is closed and its last connection has gone.
- * Returns 0; RILL_EINVAL (no size, no or several places, a port out of range, a bad protocol);
- * RILL_EADDRESS; -EADDRINUSE, -EACCES, -EADDRNOTAVAIL... from bind or listen, -EADDRINUSE also for
- * a path that is no socket or one somebody still listens on; -ENOMEM. Nothing stays open on
- * failure, and rill_loop_last_error has the sentence. Runs no callback. asyncio: create_server,
- * create_unix_server.
+ * Returns 0; RILL_EINVAL (no size, no or several places, a port or another number out of range, a
+ * bad protocol, a descriptor that is no stream socket); RILL_ENOTSUP for descriptors on the
+ * simulator; RILL_ECLOSED in rill_loop_free; RILL_EADDRESS; -EADDRINUSE, -EACCES, -EADDRNOTAVAIL...
+ * from bind or listen, -EADDRINUSE also for a path that is no socket or one somebody still listens
+ * on; -ENOMEM. Nothing stays open on failure, and rill_loop_last_error has the sentence. Runs no
+ * callback. asyncio: create_server, create_unix_server.
  */
 #define rill_create_server(loop, options, protocol, arg, ret_server) \
     rill_create_server_site(loop, options, protocol, arg, RILL_SITE("server"), ret_server)
@@ -99,7 +100,8 @@ typedef void (*rill_drained_fn)(void *arg, size_t aborted);
  * Close the server and let its connections end by themselves; those left after `timeout`
  * (RILL_NEVER: none) are aborted. Then `done(arg, aborted)` with their number, once, never inside
  * this call, before `closed`. Tell your connections to finish yourself (rill_server_each).
- * Returns 0; RILL_EBUSY when already draining; RILL_EINVAL without `done`; -ENOMEM.
+ * Returns 0; RILL_EBUSY when already draining; RILL_EINVAL without `done` or for another negative
+ * `timeout`.
  * asyncio: close, then wait_closed.
  */
 RILL_API int
@@ -109,8 +111,9 @@ rill_server_drain_start(rill_server *server, rill_ns timeout, rill_drained_fn do
 RILL_API void
 rill_server_each(rill_server *server, void (*fn)(rill_transport *t, void *arg), void *arg);
 
-/* The listening sockets in the order of the hosts; none once closed. sockname returns 0, or
- * RILL_EINVAL for an index out of range. asyncio: sockets. */
+/* The listening sockets in the order of the hosts; none once closed. sockname returns 0, fd the
+ * descriptor, borrowed, or RILL_ENOTSUP on the simulator; both RILL_EINVAL for an index out of
+ * range. asyncio: sockets. */
 RILL_API size_t rill_server_socket_count(const rill_server *server);
 RILL_API int rill_server_sockname(const rill_server *server, size_t index, rill_addr *ret_addr);
 RILL_API int rill_server_fd(const rill_server *server, size_t index);

@@ -23,7 +23,8 @@
  *
  * A program that knows nothing of this runs in a world of its own with RILL_DRIVER=sim in its
  * environment. One thread drives a world with all its loops. Functions that return int return 0 or
- * an error as in <rill/error.h>; host names and addresses are copied.
+ * an error as in <rill/error.h>; host names and addresses are copied. Where a host is named, NULL
+ * is "local".
  *
  * Not part of <rill/rill.h>: include it where it is needed.
  */
@@ -190,7 +191,7 @@ RILL_API int rill_sim_set_descriptors_max(rill_sim *sim, const char *host, size_
 RILL_API size_t rill_sim_descriptors(const rill_sim *sim, const char *host);
 
 /* Put a file that is no socket at a path of the host, so that binding there fails. Returns 0;
- * RILL_EINVAL; -EEXIST; -ENOMEM. */
+ * RILL_EINVAL for an unknown host or what is no path; -EEXIST; -ENOMEM. */
 RILL_API int rill_sim_put_file(rill_sim *sim, const char *host, const char *path);
 
 /* ---- running ---- */
@@ -213,7 +214,7 @@ RILL_API rill_ns rill_sim_now(const rill_sim *sim);
  * was neither and time would have to pass for a timer alone. */
 RILL_API int rill_sim_step(rill_sim *sim);
 
-/* Until `duration` has passed. Timers fire exactly at their deadlines. */
+/* Until `duration` has passed; a negative one is 0. Timers fire exactly at their deadlines. */
 RILL_API int rill_sim_run_for(rill_sim *sim, rill_ns duration);
 
 /* Until no loop has anything to run and nothing is under way in the network or scheduled by
@@ -224,12 +225,14 @@ RILL_API int rill_sim_run_until_idle(rill_sim *sim);
 typedef bool (*rill_sim_predicate)(void *arg);
 
 /* Until `predicate(arg)` is true, looked at after every turn. Returns 0; RILL_ETIMEDOUT when
- * `limit` has passed (RILL_NEVER: no limit); RILL_EDEADLK when nothing can ever happen any more. */
+ * `limit` has passed (RILL_NEVER: no limit); RILL_EINVAL for another negative one or without
+ * `predicate`; RILL_EDEADLK when nothing can ever happen any more. */
 RILL_API int
 rill_sim_run_until(rill_sim *sim, rill_sim_predicate predicate, void *arg, rill_ns limit);
 
 /* Call `fn(arg)` once after `delay`, outside of all loops: the script of a test. It may use peers,
- * links and faults, not run the world. Returns 0; RILL_EINVAL; -ENOMEM. */
+ * links and faults, not run the world. Returns 0; RILL_EINVAL without `fn` or with a negative
+ * delay; -ENOMEM. */
 RILL_API int rill_sim_call_later(rill_sim *sim, rill_ns delay, rill_callback fn, void *arg);
 
 /* ---- the network ---- */
@@ -261,7 +264,8 @@ rill_sim_link_options_default(void)
 }
 
 /* Set the link between two hosts (or of one host to itself), both directions. It holds for what is
- * sent from now on, in place of what the profile drew. Returns 0; RILL_EINVAL; -ENOMEM. */
+ * sent from now on, in place of what the profile drew. `options` may be NULL for all defaults.
+ * Returns 0; RILL_EINVAL (unknown hosts, no size, values out of range); -ENOMEM. */
 RILL_API int
 rill_sim_link(rill_sim *sim, const char *a, const char *b, const rill_sim_link_options *options);
 
@@ -277,13 +281,13 @@ RILL_API int rill_sim_lift(rill_sim *sim, const char *a, const char *b);
 RILL_API const char *rill_sim_fault_name(rill_sim_fault kind);
 
 /* Let this kind fire with `rate` in a million uses from now on, whatever the profile says; 0:
- * never. Ignored after rill_sim_heal. */
+ * never. Ignored after rill_sim_heal, and for an unknown kind. */
 RILL_API void rill_sim_set_fault(rill_sim *sim, rill_sim_fault kind, uint32_t rate);
 
-/* Let this kind fire at its next `count` uses. */
+/* Let this kind fire at its next `count` uses; an unknown kind is ignored. */
 RILL_API void rill_sim_inject(rill_sim *sim, rill_sim_fault kind, uint32_t count);
 
-/* How often this kind has fired. */
+/* How often this kind has fired; 0 for an unknown one. */
 RILL_API uint64_t rill_sim_fault_count(const rill_sim *sim, rill_sim_fault kind);
 
 /* The faults that fired, in order: up to `max` of their numbers. Returns how many there were; the
@@ -303,7 +307,7 @@ typedef bool (*rill_sim_trial)(rill_sim *sim, void *arg);
  * how many: with exactly these the test fails, without any one of them it does not (unless 10000
  * trials were not enough). 0 means that it fails without faults.
  * Returns 0; RILL_ESTATE when it does not fail in the first place; RILL_ELIMIT for more than `max`,
- * or more than 65536 at the start; RILL_EINVAL; -ENOMEM.
+ * or more than 65536 at the start; RILL_EINVAL (bad options, no `fails`); -ENOMEM.
  */
 RILL_API int rill_sim_shrink(const rill_sim_options *options, rill_sim_trial fails, void *arg,
     uint32_t *ret_numbers, size_t max, size_t *ret_count);
@@ -353,7 +357,8 @@ RILL_API int
 rill_sim_dial(rill_sim *sim, const char *host, const char *address, rill_sim_peer **ret_peer);
 
 /* Listen on a host (NULL: "local"). `backlog` connections wait for rill_sim_peer_accept.
- * Returns 0; RILL_EINVAL; RILL_EADDRESS; -EADDRINUSE; -EADDRNOTAVAIL; -ENOMEM. */
+ * Returns 0; RILL_EINVAL for an unknown host or a negative backlog; RILL_EADDRESS; -EADDRINUSE;
+ * -EADDRNOTAVAIL; -ENOMEM. */
 RILL_API int rill_sim_listen(rill_sim *sim, const char *host, const char *address, int backlog,
     rill_sim_peer **ret_listener);
 
@@ -361,12 +366,12 @@ RILL_API int rill_sim_listen(rill_sim *sim, const char *host, const char *addres
  * does not listen; -ENOMEM. */
 RILL_API int rill_sim_peer_accept(rill_sim_peer *listener, rill_sim_peer **ret_peer);
 
-/* Queue bytes to be sent; copied. Returns 0; RILL_ECLOSED when it has ended or been shut down;
- * -ENOMEM. */
+/* Queue bytes to be sent; copied. Returns 0; RILL_EINVAL without data; RILL_ECLOSED when it has
+ * ended or been shut down; -ENOMEM. */
 RILL_API int rill_sim_peer_feed(rill_sim_peer *peer, const void *data, size_t len);
 
-/* Send at most `bytes` every `interval` from now on, instead of all that fits at once; 0 bytes ends
- * that. */
+/* Send at most `bytes` every `interval` (a negative one is 0) from now on, instead of all that fits
+ * at once; 0 bytes ends that. */
 RILL_API void rill_sim_peer_dribble(rill_sim_peer *peer, size_t bytes, rill_ns interval);
 
 /* Take up to `size` received bytes out. Returns how many. */

@@ -80,7 +80,7 @@ typedef void (*rill_release_fn)(void *arg);
 /*
  * As write, without copying: the bytes stay untouched until `release(arg)` is called, once, when
  * the library is done with them; on the loop's thread, never inside this call. On an error it is
- * not called: a failing call has taken nothing.
+ * not called: a failing call has taken nothing. RILL_EINVAL also without `release`.
  */
 RILL_API int rill_transport_write_ref(
     rill_transport *t, const void *data, size_t len, rill_release_fn release, void *arg);
@@ -103,7 +103,8 @@ typedef void (*rill_sendfile_fn)(void *arg, int rc, uint64_t sent);
  *
  * Where the kernel cannot do it for the pair, the bytes are read in blocks of 64 KiB and written
  * under the transport's marks; `fallback` false refuses that.
- * Returns 0; RILL_ECLOSED, RILL_EEOFSENT, RILL_EBUSY; RILL_EINVAL for no regular file;
+ * Returns 0; RILL_ECLOSED, RILL_EEOFSENT, RILL_EBUSY; RILL_EINVAL for no regular file
+ * or without `done`;
  * RILL_ENOSENDFILE; RILL_ENOTSUP; -ENOMEM. asyncio: loop.sendfile.
  */
 RILL_API int rill_transport_sendfile_start(rill_transport *t, int fd, uint64_t offset,
@@ -118,8 +119,9 @@ RILL_API void rill_transport_close(rill_transport *t);
  * connection_lost(RILL_EABORTED) follows. asyncio: abort. */
 RILL_API void rill_transport_abort(rill_transport *t);
 
-/* As abort, for a reason of yours: connection_lost gets `code` (negative) and `sentence` (copied,
- * cut to 111 bytes; NULL: the code's own). Does nothing when already lost. */
+/* As abort, for a reason of yours: connection_lost gets `code` (negative; else it becomes
+ * RILL_EABORTED) and `sentence` (copied, cut to 111 bytes; NULL: the code's own). Does nothing when
+ * already lost. */
 RILL_API void rill_transport_fail(rill_transport *t, int code, const char *sentence);
 
 /* True from close, abort or the loss on. asyncio: is_closing. */
@@ -153,7 +155,8 @@ RILL_API size_t rill_transport_write_buffer_size(const rill_transport *t);
  * Call `done(arg, rc)` once at most `bytes_max` bytes are queued (0: when all are sent to the
  * kernel): rc 0; RILL_ETIMEDOUT after `timeout` (RILL_NEVER: none); the reason's code when the
  * connection is lost first. Never inside this call, before connection_lost; any number may wait.
- * `ret_id` may be NULL. Returns 0; RILL_ECLOSED after loss; RILL_EINVAL without `done`; -ENOMEM.
+ * `ret_id` may be NULL. Returns 0; RILL_ECLOSED after loss; RILL_EINVAL without `done` or
+ * for another `timeout` that is not positive; -ENOMEM.
  * asyncio: StreamWriter.drain.
  */
 RILL_API int rill_transport_drain_start(rill_transport *t, size_t bytes_max, rill_ns timeout,
@@ -162,7 +165,8 @@ RILL_API int rill_transport_drain_start(rill_transport *t, size_t bytes_max, ril
 /*
  * Hand the connection to another protocol: the next callback is the new one's, without a
  * connection_made. Its state is allocated here; the old one lives until the present callback
- * returns. Returns 0; RILL_EINVAL; RILL_ECLOSED after loss; -ENOMEM. asyncio: set_protocol.
+ * returns. Returns 0; RILL_EINVAL (a bad protocol); RILL_ECLOSED after loss; -ENOMEM. asyncio:
+ * set_protocol.
  */
 RILL_API int
 rill_transport_set_protocol(rill_transport *t, const rill_protocol *protocol, void *arg);
@@ -206,7 +210,8 @@ typedef struct rill_tcp_info {
     uint32_t send_mss, receive_mss;
 } rill_tcp_info;
 
-/* The kernel's TCP_INFO. Returns 0; RILL_ENOTSUP; RILL_ECLOSED; -errno. */
+/* The kernel's TCP_INFO. Returns 0; RILL_EINVAL without a size; RILL_ENOTSUP; RILL_ECLOSED; -errno.
+ * */
 RILL_API int rill_transport_tcp_info(const rill_transport *t, rill_tcp_info *ret_info);
 
 typedef enum rill_option {
@@ -221,7 +226,7 @@ typedef enum rill_option {
 } rill_option;
 
 /* Set or read a socket option. Returns 0; RILL_ENOTSUP for another kind of transport; RILL_ECLOSED;
- * RILL_EINVAL; -errno. */
+ * RILL_EINVAL for an unknown option or a value out of its range; -errno. */
 RILL_API int rill_transport_set_option(rill_transport *t, rill_option option, int value);
 RILL_API int rill_transport_get_option(const rill_transport *t, rill_option option, int *ret_value);
 
@@ -232,7 +237,7 @@ typedef enum rill_timeout {
 } rill_timeout;
 
 /* Change a timeout of this connection; RILL_NEVER switches it off. Counts from now. Returns 0;
- * RILL_EINVAL for 0 or another negative value; RILL_ENOTSUP; -ENOMEM. */
+ * RILL_EINVAL for 0, another negative value or an unknown timeout; RILL_ENOTSUP; -ENOMEM. */
 RILL_API int rill_transport_set_timeout(rill_transport *t, rill_timeout which, rill_ns value);
 
 typedef struct rill_transport_info {

@@ -76,7 +76,8 @@ typedef struct rill_transport_ops {
 /*
  * Make a transport of the kind `ops` (static const) for `protocol` with `arg`. `options` may be
  * NULL; only its marks and cap concern the base. Call rill_transport_made when it is open. Returns
- * 0; RILL_EINVAL; -ENOMEM.
+ * 0; RILL_EINVAL (a table without size, name or a required function, a bad protocol or option,
+ * sizes too large); RILL_ECLOSED in rill_loop_free; -ENOMEM.
  */
 RILL_API int rill_transport_new(rill_loop *loop, const rill_transport_ops *ops,
     const rill_transport_options *options, const rill_protocol *protocol, void *arg,

@@ -249,6 +249,7 @@ rill_sim_host(rill_sim *sim, const char *name, const char *ip)
     sim_name address;
     int rc;
 
+    RILL__REQUIRE(sim != NULL);
     if (len == 0 || len >= sizeof(host->name) || strchr(name, ':') != NULL ||
         strchr(name, '/') != NULL)
         return RILL_EINVAL;
@@ -270,8 +271,10 @@ rill_sim_host(rill_sim *sim, const char *name, const char *ip)
 int
 rill_sim_set_descriptors_max(rill_sim *sim, const char *name, size_t max)
 {
-    sim_host *host = rill__sim_host_find(sim, name);
+    sim_host *host;
 
+    RILL__REQUIRE(sim != NULL);
+    host = rill__sim_host_find(sim, name);
     if (host == NULL)
         return RILL_EINVAL;
     host->descriptors_max = max;
@@ -390,6 +393,7 @@ static int
 find_pair(rill_sim *sim, const char *a, const char *b, sim_host **ret_a, sim_host **ret_b,
     sim_link *ret_links[2])
 {
+    RILL__REQUIRE(sim != NULL);
     *ret_a = rill__sim_host_find(sim, a);
     *ret_b = rill__sim_host_find(sim, b);
     if (*ret_a == NULL || *ret_b == NULL)

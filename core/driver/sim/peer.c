@@ -311,9 +311,12 @@ static int
 prepare(rill_sim *sim, const char *host, const char *address, rill_addr *ret_addr,
     rill_sim_peer **ret_peer, sim_socket **ret_socket)
 {
-    sim_host *from = rill__sim_host_find(sim, host);
-    int rc = from != NULL ? parse(from, address, ret_addr) : RILL_EINVAL;
+    sim_host *from;
+    int rc;
 
+    RILL__REQUIRE(sim != NULL);
+    from = rill__sim_host_find(sim, host);
+    rc = from != NULL ? parse(from, address, ret_addr) : RILL_EINVAL;
     if (rc == 0)
         rc = new_peer(sim, ret_peer);
     if (rc < 0)
@@ -337,8 +340,10 @@ rill_sim_dial(rill_sim *sim, const char *host, const char *address, rill_sim_pee
     rill_sim_peer *peer;
     sim_socket *socket;
     rill_addr addr;
-    int rc = prepare(sim, host, address, &addr, &peer, &socket);
+    int rc;
 
+    RILL__REQUIRE(ret_peer != NULL);
+    rc = prepare(sim, host, address, &addr, &peer, &socket);
     if (rc < 0)
         return rc;
     rc = rill__sim_connect(socket, &addr);
@@ -360,8 +365,10 @@ rill_sim_listen(
     rill_sim_peer *peer;
     sim_socket *socket;
     rill_addr addr;
-    int rc = prepare(sim, host, address, &addr, &peer, &socket);
+    int rc;
 
+    RILL__REQUIRE(ret_listener != NULL && backlog >= 0);
+    rc = prepare(sim, host, address, &addr, &peer, &socket);
     if (rc < 0)
         return rc;
     socket->reuse_address = true;
@@ -384,6 +391,7 @@ rill_sim_peer_accept(rill_sim_peer *listener, rill_sim_peer **ret_peer)
     rill_sim_peer *peer;
     int rc;
 
+    RILL__REQUIRE(listener != NULL && ret_peer != NULL);
     if (listener->state != RILL_SIM_PEER_LISTENING)
         return RILL_EINVAL;
     child = rill__sim_accept_first(listener->socket);
@@ -413,6 +421,7 @@ rill_sim_peer_feed(rill_sim_peer *peer, const void *data, size_t len)
 {
     int rc;
 
+    RILL__REQUIRE(peer != NULL && (data != NULL || len == 0));
     if (has_ended(peer) || peer->shut || peer->closing)
         return RILL_ECLOSED;
     if (len == 0)
@@ -535,6 +544,7 @@ rill_sim_peer_bytes_out(const rill_sim_peer *peer)
 int
 rill_sim_peer_sockname(const rill_sim_peer *peer, rill_addr *ret_addr)
 {
+    RILL__REQUIRE(peer != NULL && ret_addr != NULL);
     if (peer->socket == NULL)
         return -ENOTCONN;
     rill__sim_sockname(peer->socket, ret_addr);
@@ -544,5 +554,6 @@ rill_sim_peer_sockname(const rill_sim_peer *peer, rill_addr *ret_addr)
 int
 rill_sim_peer_peername(const rill_sim_peer *peer, rill_addr *ret_addr)
 {
+    RILL__REQUIRE(peer != NULL && ret_addr != NULL);
     return peer->socket != NULL ? rill__sim_peername(peer->socket, ret_addr) : -ENOTCONN;
 }

@@ -43,6 +43,7 @@ rill_sim_call_later(rill_sim *sim, rill_ns delay, rill_callback fn, void *arg)
 {
     sim_script *script;
 
+    RILL__REQUIRE(sim != NULL);
     if (fn == NULL || delay < 0)
         return RILL_EINVAL;
     script = rill__sim_alloc(sim, sizeof(*script));
@@ -218,18 +219,21 @@ rill_sim_now(const rill_sim *sim)
 int
 rill_sim_run_for(rill_sim *sim, rill_ns duration)
 {
+    RILL__REQUIRE(sim != NULL);
     return run_guarded(sim, &(run){ .end = sim->now + (duration > 0 ? duration : 0) });
 }
 
 int
 rill_sim_run_until_idle(rill_sim *sim)
 {
+    RILL__REQUIRE(sim != NULL);
     return run_guarded(sim, &(run){ .end = RILL_NEVER, .until_idle = true });
 }
 
 int
 rill_sim_run_until(rill_sim *sim, rill_sim_predicate predicate, void *arg, rill_ns limit)
 {
+    RILL__REQUIRE(sim != NULL && (limit >= 0 || limit == RILL_NEVER));
     if (predicate == NULL)
         return RILL_EINVAL;
     return run_guarded(sim, &(run){ .end = limit == RILL_NEVER ? RILL_NEVER : sim->now + limit,
@@ -244,6 +248,7 @@ rill_sim_step(rill_sim *sim)
     size_t events;
     int rc;
 
+    RILL__REQUIRE(sim != NULL);
     if (sim->running || rill_loop_running() != NULL)
         return RILL_EBUSY;
     sim->running = true;

@@ -95,6 +95,7 @@ rill_sim_shrink(const rill_sim_options *options, rill_sim_trial fails, void *arg
     const size_t bytes = FAULTS_MAX * sizeof(s.now[0]);
     int rc = 0;
 
+    RILL__REQUIRE(ret_count != NULL && (ret_numbers != NULL || max == 0));
     if (options != NULL)
         rc = rill__options_copy(
             NULL, "rill_sim_options", options, options->size, &s.options, sizeof(s.options));

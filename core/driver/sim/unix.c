@@ -76,11 +76,13 @@ rill__sim_path_free(sim_host *host, sim_path *path)
 int
 rill_sim_put_file(rill_sim *sim, const char *name, const char *text)
 {
-    sim_host *host = rill__sim_host_find(sim, name);
+    sim_host *host;
     sim_path *path;
     rill_addr addr;
     int rc = rill_addr_unix(text, &addr);
 
+    RILL__REQUIRE(sim != NULL);
+    host = rill__sim_host_find(sim, name);
     if (host == NULL || rc < 0 || text[0] == '@')
         return RILL_EINVAL;
     if (rill__sim_path_find(host, &addr) != NULL)

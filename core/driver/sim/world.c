@@ -249,6 +249,7 @@ rill_sim_new(const rill_sim_options *options, rill_sim **ret_sim)
     rill_sim *sim;
     int rc = 0;
 
+    RILL__REQUIRE(ret_sim != NULL);
     if (options != NULL)
         rc = rill__options_copy(
             NULL, "rill_sim_options", options, options->size, &opts, sizeof(opts));
@@ -317,6 +318,7 @@ rill_sim_loop_new(
     rill_loop *loop;
     int rc = 0;
 
+    RILL__REQUIRE(sim != NULL && ret_loop != NULL);
     if (options != NULL)
         rc = rill__options_copy(
             NULL, "rill_loop_options", options, options->size, &opts, sizeof(opts));

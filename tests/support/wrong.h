@@ -1,0 +1,91 @@
+/*
+ * Wrong calls: each macro makes one and checks that it wrote no result and made nothing, neither on
+ * the loop of `h` nor in the world `sim`. It also notes which function that was.
+ */
+#ifndef SUPPORT_WRONG_H
+#define SUPPORT_WRONG_H
+
+#include "endpoint.h"
+
+#include <rill/sim.h>
+
+#define UNTOUCHED 0x5a
+
+/* Whatever a call could write to. */
+struct wrong_results {
+    rill_loop *loop;
+    rill_sim *sim;
+    rill_transport *a, *b;
+    rill_server *server;
+    rill_sim_peer *peer;
+    rill_id id;
+    rill_ns when;
+    rill_addr addr;
+    rill_slice slice;
+    rill_credentials credentials;
+    rill_loop_stats loop_stats;
+    rill_server_stats server_stats;
+    rill_transport_info transport_info;
+    int value;
+    uint32_t numbers[8];
+    size_t count;
+};
+
+extern harness h;
+extern allocator world_memory;
+extern rill_sim *sim;
+extern rill_sim_peer *peer;
+extern struct wrong_results out;
+
+/* Options of a newer program: what this version does not know says something. And ones whose size
+ * nobody set. */
+extern const void *const unknown_options;
+extern const void *const unsized_options;
+
+#define EACH(i, list)                     \
+    size_t i = 0;                         \
+    i < sizeof(list) / sizeof((list)[0]); \
+    i++
+
+/* It is answered by this code. */
+#define WRONG(code, call)                           \
+    do {                                            \
+        wrong_begin();                              \
+        wrong_refused(call, code, #call, __LINE__); \
+    } while (0)
+
+/* It has no code, but says that there is no such thing. */
+#define SAYS(what)                              \
+    do {                                        \
+        wrong_begin();                          \
+        if (!(what))                            \
+            fail_msg("not so: %s", #what);      \
+        wrong_nothing_changed(#what, __LINE__); \
+    } while (0)
+
+/* It does nothing. */
+#define IGNORED(call)                           \
+    do {                                        \
+        wrong_begin();                          \
+        call;                                   \
+        wrong_nothing_changed(#call, __LINE__); \
+    } while (0)
+
+void wrong_begin(void);
+void wrong_refused(int rc, int code, const char *call, int line);
+void wrong_nothing_changed(const char *call, int line);
+
+/* Note the function whose name `call` begins with; forget all; was it there, itself or as NAME
+ * without _site? */
+void wrong_note(const char *call);
+void wrong_forget(void);
+bool wrong_was_tried(const char *symbol);
+
+/* A callback that is never to run, and whether it did. */
+extern bool was_called;
+void never(void *arg);
+
+/* Every function of <rill/sim.h>. */
+void wrong_sim(void);
+
+#endif
