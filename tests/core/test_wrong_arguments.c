@@ -1,7 +1,7 @@
 /* timeout: 60 */
 /*
- * Every wrong argument of every exported function: the answer is the code that the header names, no
- * result is written, and nothing is made or begun: no byte, descriptor, timer or callback.
+ * Every wrong argument of every exported function: the answer is the code that the header names,
+ * no result is written, and nothing is made or begun: no byte, descriptor, timer or callback.
  *
  * Each call leaves its function's name. In the end every name of tools/symbols.txt must have been
  * there, or be in the table below with the reason why no argument of it can be answered.

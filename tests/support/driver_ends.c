@@ -3,6 +3,8 @@
  */
 #include "driver_ends.h"
 
+#include "sweep.h"
+
 /* ---- running ---- */
 
 static void
@@ -16,11 +18,18 @@ look(fixture *f)
 void
 ends_wait(fixture *f, bool (*predicate)(fixture *))
 {
-    int rc = 0;
+    rill_ns begin = rill_loop_time(f->loop);
+    rill_ns slice = sweep_fails() ? SWEEP_PATIENCE : LIMIT;
+    bool hopeless = false;
+    int rc = RILL_ETIMEDOUT;
 
     f->predicate = predicate;
-    if (!predicate(f))
-        rc = rill_loop_run_until(f->loop, rill_loop_time(f->loop) + LIMIT);
+    if (predicate(f))
+        rc = 0;
+    while (rc == RILL_ETIMEDOUT && !hopeless && rill_loop_time(f->loop) - begin < LIMIT) {
+        hopeless = sweep_has_refused();
+        rc = rill_loop_run_until(f->loop, rill_loop_time(f->loop) + slice);
+    }
     f->predicate = NULL;
     if (rc != 0)
         fail_msg("waiting ended with %s", rill_errname(rc));

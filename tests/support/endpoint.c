@@ -363,7 +363,7 @@ endpoint_await(endpoint *e, uint64_t received)
 {
     amount a = { e, received };
 
-    if (!harness_within(e->h, HARNESS_PATIENCE, enough_received, &a))
+    if (!harness_await(e->h, enough_received, &a))
         fail_msg("%llu of %llu bytes came: %s", (unsigned long long)e->received,
             (unsigned long long)received, e->tape);
     assert_int_equal(e->received, received);
@@ -374,7 +374,7 @@ acceptor_await(acceptor *server, size_t made)
 {
     amount a = { server, made };
 
-    if (!harness_within(server->h, HARNESS_PATIENCE, enough_made, &a))
+    if (!harness_await(server->h, enough_made, &a))
         fail_msg("%zu of %zu connections came", server->made, made);
     assert_int_equal(server->made, made);
 }

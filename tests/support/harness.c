@@ -24,7 +24,7 @@ rill_ns
 harness_patience(void)
 {
     /* A case that lost what it waits for. A listener without memory rests for 100 ms. */
-    return sweep_has_refused() && !on_driver("sim") ? 120 * RILL_MS : 20 * RILL_S;
+    return sweep_has_refused() && !on_driver("sim") ? SWEEP_PATIENCE : 20 * RILL_S;
 }
 
 int
@@ -203,11 +203,25 @@ run_slices(harness *h, rill_ns length, bool (*until)(void *arg), void *arg)
     return met;
 }
 
+bool
+harness_await(harness *h, bool (*until)(void *arg), void *arg)
+{
+    rill_ns begin = rill_loop_time(h->loop);
+    bool sweeping = sweep_fails() && !on_driver("sim"), hopeless;
+
+    do {
+        hopeless = sweep_has_refused();
+        if (run_slices(h, sweeping ? SWEEP_PATIENCE : HARNESS_PATIENCE, until, arg))
+            return true;
+    } while (sweeping && !hopeless && rill_loop_time(h->loop) - begin < HARNESS_PATIENCE);
+    return false;
+}
+
 void
 harness_until_(
     harness *h, bool (*until)(void *arg), void *arg, const char *what, const char *file, int line)
 {
-    if (run_slices(h, HARNESS_PATIENCE, until, arg))
+    if (harness_await(h, until, arg))
         return;
     print_error("waited in vain for %s; log: %s\n", what, h->log);
     _fail(file, line);

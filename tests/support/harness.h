@@ -79,6 +79,8 @@ void harness_catch_reports(harness *h);
 #define harness_until(h, until, arg) harness_until_(h, until, arg, #until, __FILE__, __LINE__)
 void harness_until_(
     harness *h, bool (*until)(void *arg), void *arg, const char *what, const char *file, int line);
+/* The same, but false instead of a failure. */
+bool harness_await(harness *h, bool (*until)(void *arg), void *arg);
 /* As harness_until, but false after `length` instead of a failure. */
 bool harness_within(harness *h, rill_ns length, bool (*until)(void *arg), void *arg);
 /* For callbacks: stop the run in progress if its condition holds now. */

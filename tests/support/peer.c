@@ -233,7 +233,7 @@ peer_await(peer *p, uint64_t received)
 {
     awaiting a = { p, received };
 
-    if (!harness_within(p->h, HARNESS_PATIENCE, enough_came, &a))
+    if (!harness_await(p->h, enough_came, &a))
         fail_msg("peer: %llu of %llu bytes came", (unsigned long long)p->received,
             (unsigned long long)received);
     assert_int_equal(p->received, received);

@@ -20,6 +20,8 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -30,7 +32,8 @@
 
 #define ALIVE_MAX       256
 #define DESCRIPTORS_MAX 65536
-#define PATIENCE_MS     60000
+#define PATIENCE_MS     20000
+#define CPU_SECONDS     20
 
 /* After a failed case callbacks still point into its stack frames. It runs below a gap in which
  * cmocka goes on meanwhile; what frees runs below its frames. */
@@ -334,13 +337,30 @@ free_the_rest(void **unused)
             stderr, "left: %zu blocks, %zu descriptors\n", (size_t)s.blocks, (size_t)s.descriptors);
 }
 
+/* Whatever becomes of the parent, nothing spins on without it: not the child, and not what it may
+ * fork, which inherits the limit. */
 static void
-be_the_child(void)
+end_with_the_parent(pid_t parent)
+{
+    const struct rlimit cpu = { .rlim_cur = CPU_SECONDS, .rlim_max = CPU_SECONDS };
+
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(1);
+    (void)setrlimit(RLIMIT_CPU, &cpu);
+    (void)signal(SIGTERM, SIG_DFL);
+    (void)signal(SIGINT, SIG_DFL);
+    (void)signal(SIGHUP, SIG_DFL);
+}
+
+static void
+be_the_child(pid_t parent)
 {
     const struct CMUnitTest steps[] = { cmocka_unit_test(run_the_case),
         cmocka_unit_test(end_the_case), cmocka_unit_test(free_the_rest) };
 
     (void)setpgid(0, 0);
+    end_with_the_parent(parent);
     dup2(s.text_fd, STDOUT_FILENO);
     dup2(s.text_fd, STDERR_FILENO);
     s.active = true;
@@ -352,14 +372,40 @@ be_the_child(void)
 
 /* ---- in the parent ---- */
 
+static volatile sig_atomic_t child; /* Leads a process group of its own. */
+
+static void
+take_the_child_along(int number)
+{
+    if (child > 0)
+        (void)kill(-(pid_t)child, SIGKILL);
+    _exit(128 + number);
+}
+
+/* False when it had to be killed. What it has forked and left behind is killed in any case: while
+ * it is not waited for, its group cannot be somebody else's. */
+static bool
+await_child(int *ret_status)
+{
+    struct pollfd end = { .fd = (int)syscall(SYS_pidfd_open, (pid_t)child, 0), .events = POLLIN };
+    bool in_time = end.fd >= 0 && poll(&end, 1, PATIENCE_MS) == 1;
+    pid_t pid = child;
+
+    if (end.fd >= 0)
+        close(end.fd);
+    (void)kill(-pid, SIGKILL);
+    (void)kill(pid, SIGKILL);
+    child = 0;
+    (void)waitpid(pid, ret_status, 0);
+    return in_time;
+}
+
 /* One run; NULL, or what was wrong with it. */
 static const char *
 run_once(size_t fail_at, bool fail_on)
 {
-    struct pollfd end = { .events = POLLIN };
+    pid_t parent = getpid(), pid;
     int status = 0;
-    bool in_time;
-    pid_t pid;
 
     memset(s.verdict, 0, sizeof(*s.verdict));
     s.fail_at = fail_at;
@@ -369,17 +415,11 @@ run_once(size_t fail_at, bool fail_on)
     fflush(NULL);
     pid = fork();
     if (pid == 0)
-        be_the_child();
+        be_the_child(parent);
     if (pid < 0)
         return "no process";
-    end.fd = (int)syscall(SYS_pidfd_open, pid, 0);
-    in_time = end.fd >= 0 && poll(&end, 1, PATIENCE_MS) == 1;
-    if (end.fd >= 0)
-        close(end.fd);
-    if (!in_time)
-        (void)kill(-pid, SIGKILL);
-    (void)waitpid(pid, &status, 0);
-    if (!in_time)
+    child = pid;
+    if (!await_child(&status))
         return "hangs";
     if (!s.verdict->complete || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
         return "crashes";
@@ -403,6 +443,7 @@ show_text(void)
 
 typedef struct tally {
     size_t runs, failed, passed, unchecked;
+    size_t calls, stride;
 } tally;
 
 static size_t
@@ -431,31 +472,69 @@ sweep_once(tally *sum, size_t fail_at, bool fail_on)
     return sum->failed < 5;
 }
 
+/* Every n-th allocation, so that both rounds together take about as many runs as there may be. */
 static size_t
+stride_for(size_t calls)
+{
+    size_t stride = number_from("RILL_TEST_SWEEP", 1);
+    size_t runs_max = number_from("RILL_TEST_SWEEP_RUNS", 0);
+
+    if (runs_max != 0 && stride < (2 * calls + runs_max - 1) / runs_max)
+        stride = (2 * calls + runs_max - 1) / runs_max;
+    return stride != 0 ? stride : 1;
+}
+
+static void
 sweep_case(tally *sum)
 {
-    size_t stride = number_from("RILL_TEST_SWEEP", 1), first = number_from("RILL_TEST_FAIL_AT", 1);
-    size_t calls;
+    size_t first;
 
     if (!sweep_once(sum, 0, false))
-        return 0;
-    calls = s.verdict->calls;
+        return;
+    sum->calls = s.verdict->calls;
+    sum->stride = stride_for(sum->calls);
+    first = number_from("RILL_TEST_SWEEP_TURN", 0) % sum->stride + 1;
+    first = number_from("RILL_TEST_FAIL_AT", first);
     if (!s.verdict->passed) {
         printf("FAILED: %s without any allocation failing\n", s.test->name);
         show_text();
         sum->failed++;
-        return calls;
+        return;
     }
     for (int fail_on = 0; fail_on < 2; fail_on++) {
-        for (size_t n = first;; n += stride) {
+        for (size_t n = first;; n += sum->stride) {
             if (!sweep_once(sum, n, fail_on != 0))
-                return calls;
+                return;
             /* A case may allocate more when it has to try again, so its own end counts. */
-            if (s.verdict->refused == 0 || n > 4 * calls + 100 || getenv("RILL_TEST_FAIL_AT"))
+            if (s.verdict->refused == 0 || n > 4 * sum->calls + 100 || getenv("RILL_TEST_FAIL_AT"))
                 break;
         }
     }
-    return calls;
+}
+
+/* Is it one of the words? */
+static bool
+is_among(const char *words, const char *name)
+{
+    size_t len = strlen(name);
+
+    while (words != NULL && *words != '\0') {
+        size_t word = strcspn(words, " \n");
+
+        if (word == len && strncmp(words, name, len) == 0)
+            return true;
+        words += word;
+        words += strspn(words, " \n");
+    }
+    return false;
+}
+
+static void
+catch_signals(void)
+{
+    (void)signal(SIGTERM, take_the_child_along);
+    (void)signal(SIGINT, take_the_child_along);
+    (void)signal(SIGHUP, take_the_child_along);
 }
 
 int
@@ -473,17 +552,17 @@ __wrap__cmocka_run_group_tests(const char *name, const struct CMUnitTest *tests,
     if (s.verdict == MAP_FAILED || s.text_fd < 0)
         return 1;
     s.group_setup = group_setup;
+    catch_signals();
     for (size_t i = 0; i < count; i++) {
         tally sum = { 0 };
-        size_t calls;
 
-        if ((only != NULL && strcmp(only, tests[i].name) != 0) ||
-            (not != NULL && strcmp(not, tests[i].name) == 0))
+        if ((only != NULL && strcmp(only, tests[i].name) != 0) || is_among(not, tests[i].name))
             continue;
         s.test = &tests[i];
-        calls = sweep_case(&sum);
-        printf("swept: %s: %zu allocations, %zu runs, %zu passed, %zu unchecked\n", tests[i].name,
-            calls, sum.runs, sum.passed, sum.unchecked);
+        sweep_case(&sum);
+        printf("swept: %s: stride %zu, %zu allocations, %zu runs, %zu passed, %zu unchecked\n",
+            tests[i].name, sum.stride, sum.calls, sum.runs, sum.passed, sum.unchecked);
+        fflush(stdout);
         failed += sum.failed > 0;
     }
     munmap(s.verdict, sizeof(verdict));
