@@ -143,7 +143,7 @@ enum rill__timer_place {
 };
 
 /* An armed timer is either in a wheel slot (next, prev_link), in the pairing heap (next = sibling,
- * child, prev = parent or left sibling) or on the ready list (ready). */
+ * child, prev = parent or left sibling) or on the ready list (ready, ahead). */
 typedef struct rill__timer rill__timer;
 struct rill__timer {
     union {
@@ -156,6 +156,7 @@ struct rill__timer {
     union {
         rill__timer **prev_link;
         rill__timer *prev;
+        const rill__timer *ahead; /* Runs soon after; only to prefetch, it may be gone. */
     };
     rill_ns deadline;
     uint64_t sequence : 54;
@@ -177,6 +178,8 @@ struct rill__own_timer {
 #define RILL__WHEEL_LEVEL_BITS 6
 #define RILL__WHEEL_SLOTS      (1 << RILL__WHEEL_LEVEL_BITS)
 #define RILL__WHEEL_LEVELS     8
+/* Lists per slot, so that as many cache misses are under way while a slot is emptied. */
+#define RILL__WHEEL_LANES 8
 
 typedef struct rill__timers {
     rill__timer *heap;
@@ -185,7 +188,7 @@ typedef struct rill__timers {
     size_t count;      /* In wheel and heap. */
     size_t user_count; /* Of these and of the ready ones, how many are the user's. */
     uint64_t occupied[RILL__WHEEL_LEVELS];
-    rill__timer *slots[RILL__WHEEL_LEVELS][RILL__WHEEL_SLOTS];
+    rill__timer *slots[RILL__WHEEL_LEVELS][RILL__WHEEL_SLOTS][RILL__WHEEL_LANES];
 } rill__timers;
 
 void rill__timers_init(rill__timers *timers, rill_ns now);

@@ -1,12 +1,12 @@
 /*
  * Timers: a hierarchical wheel that feeds a heap.
  *
- * The wheel (8 levels of 64 slots, ticks of 2^20 ns, an occupancy bitmap per level) makes arming,
- * canceling and pushing back cost O(1). A timer's level is given by the highest bit in which its
- * tick differs from the present one, so every timer of a level is due before every timer of the
- * next. When the clock reaches a slot its timers move down, at last into a pairing heap ordered by
- * (deadline, sequence), which holds exactly what is due in the present tick: the order is exact to
- * the nanosecond and FIFO among equals, and nothing fires early.
+ * The wheel (8 levels of 64 slots, ticks of 2^20 ns, a bitmap per level) makes arming, canceling
+ * and pushing back cost O(1). A timer's level is the highest bit in which its tick differs from
+ * the present one, so every timer of a level is due before every timer of the next. When the
+ * clock reaches a slot its timers move down, at last into a pairing heap ordered by (deadline,
+ * sequence): exact to the nanosecond, FIFO among equals, never early. A slot is several lists
+ * (lanes) emptied side by side: in one, a million timers are as many cache misses in a row.
  *
  * Nodes are intrusive, so nothing here allocates or fails. A canceled timer is unlinked at once.
  * Invariant: heap holds every armed timer with tick <= timers->tick; wheel slots hold the others,
@@ -14,9 +14,14 @@
  */
 #include "core/internal.h"
 
-#define LEVEL_MASK     ((uint64_t)RILL__WHEEL_SLOTS - 1)
-#define SEQUENCE_MASK  ((UINT64_C(1) << 54) - 1)
-#define SLOT_SCAN_MAX  32
+#define LEVEL_MASK    ((uint64_t)RILL__WHEEL_SLOTS - 1)
+#define SEQUENCE_MASK ((UINT64_C(1) << 54) - 1)
+#define SLOT_SCAN_MAX 32
+#define LIST_RUNS     64
+/* The lane changes seldom, because the first timer of a lane is written when one is put before it:
+ * a burst should find it in the cache. */
+#define LANE(sequence) ((sequence) >> 10 & (RILL__WHEEL_LANES - 1))
+#define PREFETCH_AHEAD 8
 #define TICK(deadline) ((uint64_t)((deadline) > 0 ? (deadline) : 0) >> RILL__WHEEL_TICK_BITS)
 #define SHIFT(level)   ((unsigned)(level)*RILL__WHEEL_LEVEL_BITS)
 
@@ -115,6 +120,72 @@ heap_remove(rill__timers *timers, rill__timer *timer)
     timers->heap = heap_meld(timers->heap, children);
 }
 
+/* Merge two sorted lists; `tail` is where the result begins. */
+static void
+list_merge(rill__timer *a, rill__timer *b, rill__timer **tail)
+{
+    while (a != NULL && b != NULL) {
+        bool second = before(b, a);
+        rill__timer *least = second ? b : a;
+        rill__timer *rest = least->next;
+
+        *tail = least;
+        tail = &least->next;
+        a = second ? a : rest;
+        b = second ? rest : b;
+    }
+    *tail = a != NULL ? a : b;
+}
+
+/* runs[i] holds 2^i timers or none, as the bits of a counter. */
+static rill__timer *
+list_sort(rill__timer *list)
+{
+    rill__timer *runs[LIST_RUNS] = { NULL };
+    rill__timer *sorted = NULL;
+    unsigned used = 0;
+
+    while (list != NULL) {
+        rill__timer *run = list;
+        unsigned i = 0;
+
+        list = list->next;
+        run->next = NULL;
+        for (; i < used && runs[i] != NULL; i++) {
+            list_merge(runs[i], run, &run);
+            runs[i] = NULL;
+        }
+        runs[i] = run;
+        used = i < used ? used : i + 1;
+    }
+    for (unsigned i = 0; i < used; i++)
+        list_merge(runs[i], sorted, &sorted);
+    return sorted;
+}
+
+/* A sorted list is a heap in which every node has one child. Sorting a slot is cheaper than as many
+ * insertions, whose siblings would have to be merged again for every timer that is taken out. */
+static void
+heap_insert_list(rill__timers *timers, rill__timer *list)
+{
+    rill__timer *previous = NULL;
+
+    if (list == NULL)
+        return;
+    list = list_sort(list);
+    for (rill__timer *timer = list; timer != NULL;) {
+        rill__timer *next = timer->next;
+
+        timer->next = NULL;
+        timer->child = next;
+        timer->prev = previous;
+        timer->place = RILL__TIMER_HEAP;
+        previous = timer;
+        timer = next;
+    }
+    timers->heap = heap_meld(timers->heap, list);
+}
+
 /* ---- the wheel ---- */
 
 static void
@@ -123,7 +194,7 @@ wheel_insert(rill__timers *timers, rill__timer *timer)
     uint64_t tick = TICK(timer->deadline);
     unsigned level = (unsigned)(63 - __builtin_clzll(tick ^ timers->tick)) / RILL__WHEEL_LEVEL_BITS;
     unsigned index = (unsigned)(tick >> SHIFT(level) & LEVEL_MASK);
-    rill__timer **slot = &timers->slots[level][index];
+    rill__timer **slot = &timers->slots[level][index][LANE(timer->sequence)];
 
     timer->next = *slot;
     if (timer->next != NULL)
@@ -134,11 +205,20 @@ wheel_insert(rill__timers *timers, rill__timer *timer)
     timers->occupied[level] |= UINT64_C(1) << index;
 }
 
+static bool
+slot_is_empty(rill__timer *const *lanes)
+{
+    for (unsigned lane = 0; lane < RILL__WHEEL_LANES; lane++)
+        if (lanes[lane] != NULL)
+            return false;
+    return true;
+}
+
 static void
 wheel_remove(rill__timers *timers, rill__timer *timer)
 {
-    rill__timer **first = &timers->slots[0][0];
-    ptrdiff_t index;
+    rill__timer **first = &timers->slots[0][0][0];
+    size_t index;
 
     *timer->prev_link = timer->next;
     if (timer->next != NULL) {
@@ -147,10 +227,12 @@ wheel_remove(rill__timers *timers, rill__timer *timer)
     }
     /* The last of a slot clears its bit. */
     if (timer->prev_link < first ||
-        timer->prev_link >= first + RILL__WHEEL_LEVELS * RILL__WHEEL_SLOTS)
+        timer->prev_link >= first + sizeof(timers->slots) / sizeof(*first))
         return;
-    index = timer->prev_link - first;
-    timers->occupied[index / RILL__WHEEL_SLOTS] &= ~(UINT64_C(1) << (index % RILL__WHEEL_SLOTS));
+    index = (size_t)(timer->prev_link - first) / RILL__WHEEL_LANES;
+    if (slot_is_empty(first + index * RILL__WHEEL_LANES))
+        timers->occupied[index / RILL__WHEEL_SLOTS] &=
+            ~(UINT64_C(1) << (index % RILL__WHEEL_SLOTS));
 }
 
 /* The first occupied slot after the present tick; its first tick, or UINT64_MAX for none. */
@@ -180,6 +262,40 @@ place(rill__timers *timers, rill__timer *timer)
         wheel_insert(timers, timer);
 }
 
+/* Move a slot's timers down; those due in the present tick are returned as a list. The next timer
+ * of each lane is on its way from memory while the other lanes' are at work. */
+static rill__timer *
+slot_empty(rill__timers *timers, rill__timer **slot)
+{
+    rill__timer *lanes[RILL__WHEEL_LANES];
+    rill__timer *due = NULL;
+    bool more;
+
+    memcpy(lanes, slot, sizeof(lanes));
+    memset(slot, 0, sizeof(lanes));
+    for (unsigned lane = 0; lane < RILL__WHEEL_LANES; lane++)
+        __builtin_prefetch(lanes[lane], 1);
+    do {
+        more = false;
+        for (unsigned lane = 0; lane < RILL__WHEEL_LANES; lane++) {
+            rill__timer *timer = lanes[lane];
+
+            if (timer == NULL)
+                continue;
+            more = true;
+            lanes[lane] = timer->next;
+            __builtin_prefetch(timer->next, 1);
+            if (TICK(timer->deadline) > timers->tick) {
+                wheel_insert(timers, timer);
+            } else {
+                timer->next = due;
+                due = timer;
+            }
+        }
+    } while (more);
+    return due;
+}
+
 /* Go on to the next occupied slot, or to `target` if that comes first; false at the target. */
 static bool
 wheel_advance(rill__timers *timers, uint64_t target)
@@ -187,22 +303,14 @@ wheel_advance(rill__timers *timers, uint64_t target)
     unsigned level;
     unsigned index;
     uint64_t start = wheel_next_slot(timers, &level, &index);
-    rill__timer *timer;
 
     if (start > target) {
         timers->tick = target;
         return false;
     }
-    timer = timers->slots[level][index];
-    timers->slots[level][index] = NULL;
     timers->occupied[level] &= ~(UINT64_C(1) << index);
     timers->tick = start;
-    while (timer != NULL) {
-        rill__timer *next = timer->next;
-
-        place(timers, timer);
-        timer = next;
-    }
+    heap_insert_list(timers, slot_empty(timers, timers->slots[level][index]));
     return true;
 }
 
@@ -272,12 +380,13 @@ rill__timers_next(const rill__timers *timers)
     slot_end = (rill_ns)((start + (UINT64_C(1) << SHIFT(level))) << RILL__WHEEL_TICK_BITS);
     /* A short slot is searched for the exact time; a long one, or one with only pushed back timers,
      * costs a turn at its start. */
-    for (const rill__timer *t = timers->slots[level][index]; t != NULL; t = t->next) {
-        if (++seen > SLOT_SCAN_MAX)
-            return slot_start;
-        if (t->deadline < earliest)
-            earliest = t->deadline;
-    }
+    for (unsigned lane = 0; lane < RILL__WHEEL_LANES; lane++)
+        for (const rill__timer *t = timers->slots[level][index][lane]; t != NULL; t = t->next) {
+            if (++seen > SLOT_SCAN_MAX)
+                return slot_start;
+            if (t->deadline < earliest)
+                earliest = t->deadline;
+        }
     return earliest < slot_end ? earliest : slot_start;
 }
 
@@ -288,6 +397,7 @@ rill__timer_take_ready(rill_loop *loop, rill__timer *timer)
     bool arm = !timer->canceled && timer->moved;
 
     assert(timer->place == RILL__TIMER_READY);
+    __builtin_prefetch(timer->ahead, 1);
     timer->place = RILL__TIMER_IDLE;
     timer->canceled = 0;
     timer->moved = 0;
@@ -317,8 +427,14 @@ own_timer_run(rill__ready *ready)
         own->fn(own);
 }
 
+/* The timers that expired last in this call; none of them can have gone. */
+typedef struct expired {
+    rill__timer *timers[PREFETCH_AHEAD];
+    unsigned count;
+} expired;
+
 static void
-pop_due(rill_loop *loop, rill_ns now)
+pop_due(rill_loop *loop, rill_ns now, expired *recent)
 {
     rill__timers *timers = &loop->timers;
     rill__timer *timer;
@@ -326,8 +442,14 @@ pop_due(rill_loop *loop, rill_ns now)
     if (rill__bug("timer_early"))
         now += RILL_US;
     while ((timer = timers->heap) != NULL && timer->deadline <= now) {
+        rill__timer **earlier = &recent->timers[recent->count++ % PREFETCH_AHEAD];
+
+        if (recent->count > PREFETCH_AHEAD)
+            (*earlier)->ahead = timer;
+        *earlier = timer;
         timers->heap = heap_merge_siblings(timer->child);
         timers->count--;
+        timer->ahead = NULL;
         timer->place = RILL__TIMER_READY;
         timer->ready.run = timer->user ? rill__user_timer_run : own_timer_run;
         rill__loop_push(loop, &timer->ready);
@@ -338,11 +460,14 @@ pop_due(rill_loop *loop, rill_ns now)
 __attribute__((noinline)) void
 rill__timers_expire(rill_loop *loop, rill_ns now)
 {
-    pop_due(loop, now);
+    expired recent;
+
+    recent.count = 0;
+    pop_due(loop, now, &recent);
     if (TICK(now) <= loop->timers.tick)
         return;
     while (wheel_advance(&loop->timers, TICK(now)))
-        pop_due(loop, now);
+        pop_due(loop, now, &recent);
 }
 
 void
@@ -368,6 +493,19 @@ rill__timer_disarm(rill_loop *loop, rill__own_timer *own)
     }
 }
 
+static size_t
+check_lane(const rill__timers *timers, const rill__timer *timer)
+{
+    size_t seen = 0;
+
+    for (; timer != NULL; timer = timer->next, seen++) {
+        rill__check(*timer->prev_link == timer);
+        rill__check(timer->place == RILL__TIMER_WHEEL);
+        rill__check(TICK(timer->deadline) > timers->tick);
+    }
+    return seen;
+}
+
 void
 rill__timers_check(const rill__timers *timers)
 {
@@ -375,14 +513,11 @@ rill__timers_check(const rill__timers *timers)
 
     for (unsigned level = 0; level < RILL__WHEEL_LEVELS; level++) {
         for (unsigned index = 0; index < RILL__WHEEL_SLOTS; index++) {
-            const rill__timer *t = timers->slots[level][index];
+            rill__timer *const *lanes = timers->slots[level][index];
 
-            rill__check((t != NULL) == (timers->occupied[level] >> index & 1));
-            for (; t != NULL; t = t->next, seen++) {
-                rill__check(*t->prev_link == t);
-                rill__check(t->place == RILL__TIMER_WHEEL);
-                rill__check(TICK(t->deadline) > timers->tick);
-            }
+            rill__check(slot_is_empty(lanes) != (timers->occupied[level] >> index & 1));
+            for (unsigned lane = 0; lane < RILL__WHEEL_LANES; lane++)
+                seen += check_lane(timers, lanes[lane]);
         }
     }
     rill__check(seen <= timers->count);
