@@ -317,7 +317,7 @@ struct rill_loop {
     rill__ready *ready_head;
     rill__ready *ready_tail;
     uint64_t queued;   /* Callbacks that were put on the ready list, ever; */
-    uint64_t ran;      /* how many of these were taken off it; */
+    uint64_t ran;      /* how many of these ran; */
     uint64_t turn_end; /* and `ran` when this turn has run what it runs. */
     void (*epilogue)(
         void *object); /* After the present callback: the staged write, see stream.c. */
@@ -359,7 +359,6 @@ struct rill_loop {
     size_t object_count[RILL__OBJECT_KINDS];
     uint64_t transports_made;
     uint64_t turns;
-    uint64_t callbacks;
     rill_ns slow_callback;
 
     rill_allocator allocator;

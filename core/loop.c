@@ -7,6 +7,7 @@
  * runs it.
  */
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -151,14 +152,12 @@ run_one_timed(rill_loop *loop)
             loop->current_site != NULL ? loop->current_site : "(the library's own)");
 }
 
-static size_t
+static void
 run_ready(rill_loop *loop, size_t callbacks_max)
 {
-    uint64_t begin = loop->ran;
-
     loop->turn_end = loop->queued;
     if (callbacks_max != 0 && rill__loop_ready(loop) > callbacks_max)
-        loop->turn_end = begin + callbacks_max;
+        loop->turn_end = loop->ran + callbacks_max;
     loop->in_callback = true;
     while (loop->ran != loop->turn_end) {
         if (RILL__UNLIKELY(loop->debug))
@@ -167,8 +166,6 @@ run_ready(rill_loop *loop, size_t callbacks_max)
             run_one(loop);
     }
     loop->in_callback = false;
-    loop->callbacks += loop->ran - begin;
-    return (size_t)(loop->ran - begin);
 }
 
 static void
@@ -201,10 +198,8 @@ static int
 turn(rill_loop *loop, bool may_wait, rill_ns until, size_t callbacks_max)
 {
     rill_ns deadline = wait_deadline(loop, may_wait, until);
-    size_t ran;
-    int rc;
+    int rc = loop->ops->wait(loop->driver, deadline);
 
-    rc = loop->ops->wait(loop->driver, deadline);
     rill__inbox_awake(loop->inbox);
     if (rc < 0)
         return rc;
@@ -212,10 +207,10 @@ turn(rill_loop *loop, bool may_wait, rill_ns until, size_t callbacks_max)
     (void)rill__inbox_take(loop, loop->inbox);
     if (loop->timers.count != 0)
         rill__timers_expire(loop, rill__loop_now(loop));
-    ran = run_ready(loop, callbacks_max);
+    run_ready(loop, callbacks_max);
     run_reap(loop);
     loop->turns++;
-    return ran < INT32_MAX ? (int)ran : INT32_MAX;
+    return 0;
 }
 
 static int
@@ -270,16 +265,21 @@ rill_loop_run(rill_loop *loop)
 int
 rill_loop_step(rill_loop *loop, size_t callbacks_max)
 {
+    uint64_t ran;
     int rc;
 
     RILL__REQUIRE(loop != NULL);
     rc = begin(loop);
     if (rc < 0)
         return rill__fail(loop, rc, RILL_LAYER_LOOP, "rill_loop_step: %s", rill_strerror(rc));
+    ran = loop->ran;
     rc = turn(loop, false, RILL_NEVER, callbacks_max);
+    ran = loop->ran - ran;
     loop->stop = false;
     end(loop);
-    return rc;
+    if (rc < 0)
+        return rc;
+    return ran < INT_MAX ? (int)ran : INT_MAX;
 }
 
 void
@@ -366,7 +366,7 @@ rill_loop_get_stats(const rill_loop *loop, rill_loop_stats *ret_stats)
     rill_loop_stats stats = {
         .size = size,
         .turns = loop->turns,
-        .callbacks = loop->callbacks,
+        .callbacks = loop->ran,
         .ready = rill__loop_ready(loop),
         .timers = loop->timers.count,
         .transports = loop->object_count[RILL__OBJECT_TRANSPORT],
