@@ -31,8 +31,9 @@ typedef struct world {
     rill_sim_peer *listener;
     rill_sim_peer *peer; /* The other end of `client`. */
     side client;
-    side other; /* Of a pair. */
-    allocator memory;
+    side other;       /* Of a pair. */
+    allocator memory; /* The loop's. */
+    allocator world_memory;
     int file;
     size_t file_calls;
     int file_rc;
@@ -112,6 +113,8 @@ open_world(rill_sim_personality personality, const rill_transport_options *trans
     memset(&w, 0, sizeof(w));
     allocator_init(&w.memory);
     o.personality = personality;
+    o.allocator = &w.world_memory.hook;
+    allocator_init(&w.world_memory);
     l.allocator = &w.memory.hook;
     assert_int_equal(rill_sim_new(&o, &w.sim), 0);
     assert_int_equal(rill_sim_loop_new(w.sim, NULL, &l, &w.loop), 0);
@@ -131,6 +134,7 @@ close_world(void)
     (void)rill_loop_free(w.loop); /* With whatever is still open. */
     assert_int_equal(rill_sim_free(w.sim), 0);
     allocator_check_empty(&w.memory);
+    allocator_check_empty(&w.world_memory);
     close(w.file);
 }
 
@@ -394,6 +398,29 @@ test_healing_ends_planned_allocation_failures(void **unused)
     assert_int_equal(rill_sim_free(sim), 0);
 }
 
+/* A kernel without memory for bytes that have room says so, instead of asking to be asked again. */
+static void
+test_a_send_without_memory_is_no_spin(void **unused)
+{
+    (void)unused;
+    for (int p = RILL_SIM_READINESS; p <= RILL_SIM_COMPLETION; p++) {
+        for (int by_file = 0; by_file < 2; by_file++) {
+            open_world((rill_sim_personality)p, NULL);
+            allocator_fail(&w.world_memory, 1, true);
+            if (by_file)
+                send_file(FILE_BYTES);
+            else
+                assert_code(rill_transport_write(w.client.t, "bytes", 5), 1);
+            assert_int_equal(rill_sim_run_until_idle(w.sim), 0);
+            assert_int_equal(w.file_calls, by_file);
+            assert_code(by_file ? w.file_rc : w.client.code, -ENOBUFS);
+            assert_int_equal(w.client.lost, !by_file); /* A file that fails is told to its owner. */
+            allocator_heal(&w.world_memory);
+            close_world();
+        }
+    }
+}
+
 int
 main(void)
 {
@@ -408,6 +435,7 @@ main(void)
         cmocka_unit_test(test_a_reset_is_no_end),
         cmocka_unit_test(test_a_reset_within_a_write_is_no_end),
         cmocka_unit_test(test_healing_ends_planned_allocation_failures),
+        cmocka_unit_test(test_a_send_without_memory_is_no_spin),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -208,7 +208,7 @@ peer_reset(peer *p)
     if (p->fd >= 0) {
         assert_int_equal(setsockopt(p->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now)), 0);
         peer_close(p);
-    } else {
+    } else if (p->e.t != NULL) {
         rill_transport_abort(p->e.t);
         harness_until(p->h, endpoint_is_lost, &p->e);
     }

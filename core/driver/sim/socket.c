@@ -393,9 +393,11 @@ rill__sim_send(sim_socket *socket, const void *data, size_t len)
         return may;
     if (len == 0)
         return 0;
-    sent = may > 0 ? rill__sim_pipe_write(socket, data, len) : 0;
-    if (sent == 0)
+    if (may == 0)
         return -EAGAIN;
+    sent = rill__sim_pipe_write(socket, data, len);
+    if (sent == 0)
+        return -ENOBUFS; /* There is room, but no memory: nothing to wait for. */
     rill__sim_trace_socket(socket, SIM_SEND, sent);
     return (int64_t)sent;
 }
