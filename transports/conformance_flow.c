@@ -282,12 +282,12 @@ write_more(rill__side *s)
         (void)rill__side_send(s, 30000);
 }
 
+/* Or until a write is refused. */
 static void
 write_until_paused(rill__side *s)
 {
-    do
-        write_more(s);
-    while (!s->write_paused && s->sent < 900000);
+    while (s->sent < 900000 && rill__side_send(s, 30000) >= 0 && !s->write_paused) {
+    }
 }
 
 static bool
