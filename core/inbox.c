@@ -1,17 +1,19 @@
 /*
- * The inbox: the only door between threads.
+ * The inbox: the only door between threads. A ring of messages, many senders, one taker, no lock.
  *
- * Senders append to one of two arrays under a mutex; the loop swaps the arrays and runs the full
- * one without the lock. In steady state nothing is allocated. The driver is woken only if the loop
- * has announced that it sleeps: the loop stores `sleeping`, then looks at `pending`; the sender of
- * a batch's first message stores `pending`, then looks at `sleeping`; both sequentially consistent,
- * so one of them sees the other. Later senders find it pending and owe nothing; they wake a loop
- * that they see asleep, in case the first one was interrupted before it could.
+ * Positions count up for ever. The `word` of a position's slot says who may touch it: position << 1
+ * while it is empty, with bit 0 set if the loop sleeps until it is filled, (position + 1) << 1 when
+ * it is full. A sender claims the position `tail`, fills its slot, and publishes it by exchanging
+ * the word: what comes out says whether it has to wake the loop. So a sender touches nothing
+ * after its message can run, but for that wake-up, which rill__inbox_free waits for.
  *
- * What the loop looks at in every turn is on another cache line than what senders write with every
- * message.
+ * A position is claimed only if the slot after it is empty: the slot at `tail` always is. When none
+ * would be left, a sender seals the ring, under a lock, and puts a link to a ring of twice the size
+ * there; the loop follows it like a message. Rings that were left stay until the end, since a slow
+ * sender may still look at one; together they are smaller than the last. In steady state nothing
+ * is allocated.
  *
- * Messages of one batch run as one node of the ready list, one after another, in order of arrival.
+ * What is full at the beginning of a turn runs in it, as one node of the ready list.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -19,32 +21,86 @@
 
 #include "core/internal.h"
 
-#define CACHE_LINE 64
+#define CACHE_LINE  64
+#define RING_FIRST  ((uint64_t)4) /* In the inbox itself: enough for who seldom posts. */
+#define RING_SECOND ((uint64_t)64)
+#define SEALED      (UINT64_C(1) << 63) /* In tail: go to the next ring, or the inbox is closed. */
+#define ASLEEP      ((uint64_t)1)
 
 typedef struct message {
-    rill_callback fn;
+    rill_callback fn; /* NULL: a link, and arg the next ring. */
     void *arg;
     const char *site;
 } message;
 
-typedef struct batch {
-    message *messages;
-    size_t count;
-    size_t capacity;
-} batch;
+typedef struct slot {
+    _Atomic uint64_t word;
+    message message;
+} slot;
+
+typedef struct ring ring;
+struct ring {
+    uint64_t capacity; /* A power of two. */
+    ring *previous;
+    char apart[CACHE_LINE - sizeof(uint64_t) - sizeof(ring *)];
+    _Atomic uint64_t tail; /* Written with every message: on a cache line of its own. */
+    char apart_too[CACHE_LINE - sizeof(uint64_t)];
+    slot slots[];
+};
 
 struct rill__inbox {
-    pthread_mutex_t lock;
-    batch incoming; /* Under the lock. */
-    bool closed;    /* Under the lock. */
-    char apart[CACHE_LINE];
-    atomic_bool pending; /* incoming is not empty: to look at without the lock. */
-    atomic_bool sleeping;
-    bool queued;     /* The node is on the ready list. */
-    batch running;   /* The loop's. */
-    size_t position; /* In running. */
+    _Atomic(ring *) newest; /* Where senders write. */
+    pthread_mutex_t lock;   /* To grow, and to close. */
+    bool closed;            /* Under the lock. */
+    atomic_size_t wakes;    /* Calls of the driver's wake that have returned. */
+
+    /* The loop's. */
+    ring *oldest; /* What it takes from. */
+    uint64_t head;
+    uint64_t batch_end; /* The queued node runs up to here. */
+    size_t wakes_owed;  /* Times that a sender found ASLEEP. */
+    bool asleep;        /* The slot at head has, or had, ASLEEP. */
+    bool queued;        /* The node is on the ready list. */
     rill__ready node;
 };
+
+static size_t
+ring_bytes(uint64_t capacity)
+{
+    return sizeof(ring) + (size_t)capacity * sizeof(slot);
+}
+
+static inline slot *
+slot_at(ring *r, uint64_t position)
+{
+    return &r->slots[position & (r->capacity - 1)];
+}
+
+/* Rings are not in the loop's books: senders make them, and the books are the loop thread's. */
+static ring *
+ring_new(rill_loop *loop, uint64_t capacity)
+{
+    ring *r = loop->allocator.alloc(loop->allocator.ctx, ring_bytes(capacity), RILL_TAG_LOOP);
+
+    if (r != NULL)
+        r->capacity = capacity;
+    return r;
+}
+
+static void
+ring_start(ring *r, uint64_t position, ring *previous)
+{
+    r->previous = previous;
+    atomic_init(&r->tail, position);
+    for (uint64_t i = 0; i < r->capacity; i++, position++)
+        atomic_init(&slot_at(r, position)->word, position << 1);
+}
+
+static void
+ring_free(rill_loop *loop, ring *r)
+{
+    loop->allocator.free(loop->allocator.ctx, r, ring_bytes(r->capacity), RILL_TAG_LOOP);
+}
 
 int
 rill__inbox_new(rill_loop *loop, rill__inbox **ret_inbox)
@@ -53,90 +109,118 @@ rill__inbox_new(rill_loop *loop, rill__inbox **ret_inbox)
 
     if (inbox == NULL)
         return -ENOMEM;
-    if (pthread_mutex_init(&inbox->lock, NULL) != 0) {
+    inbox->oldest = ring_new(loop, RING_FIRST);
+    if (inbox->oldest == NULL || pthread_mutex_init(&inbox->lock, NULL) != 0) {
+        if (inbox->oldest != NULL)
+            ring_free(loop, inbox->oldest);
         rill__free(loop, inbox, sizeof(*inbox), RILL_TAG_LOOP);
         return -ENOMEM;
     }
-    atomic_init(&inbox->sleeping, true); /* Until its first turn the loop may be waited for, too. */
+    ring_start(inbox->oldest, 0, NULL);
+    atomic_init(&inbox->newest, inbox->oldest);
+    (void)rill__inbox_may_sleep(inbox); /* Until its first turn it may be waited for, too. */
     *ret_inbox = inbox;
     return 0;
-}
-
-/* The arrays are not in the loop's books: senders grow them, and the books are the loop thread's.
- * */
-static void
-batch_free(rill_loop *loop, batch *b)
-{
-    if (b->messages != NULL)
-        loop->allocator.free(
-            loop->allocator.ctx, b->messages, b->capacity * sizeof(message), RILL_TAG_LOOP);
 }
 
 void
 rill__inbox_free(rill_loop *loop, rill__inbox *inbox)
 {
-    assert(inbox->incoming.count == 0);
-    batch_free(loop, &inbox->incoming);
-    batch_free(loop, &inbox->running);
+    ring *r = atomic_load(&inbox->newest);
+
+    assert(rill__inbox_is_drained(inbox));
+    while (r != NULL) {
+        ring *previous = r->previous;
+
+        ring_free(loop, r);
+        r = previous;
+    }
     pthread_mutex_destroy(&inbox->lock);
     rill__free(loop, inbox, sizeof(*inbox), RILL_TAG_LOOP);
 }
 
+/* ---- the loop's side ---- */
+
 bool
 rill__inbox_may_sleep(rill__inbox *inbox)
 {
-    atomic_store(&inbox->sleeping, true);
-    if (!atomic_load(&inbox->pending) || rill__bug("lost_wakeup"))
+    uint64_t empty = inbox->head << 1;
+
+    if (rill__bug("lost_wakeup"))
         return true;
-    atomic_store_explicit(&inbox->sleeping, false, memory_order_relaxed);
-    return false;
+    if (!inbox->asleep)
+        inbox->asleep = atomic_compare_exchange_strong(
+            &slot_at(inbox->oldest, inbox->head)->word, &empty, empty | ASLEEP);
+    return inbox->asleep;
 }
 
 void
 rill__inbox_awake(rill__inbox *inbox)
 {
-    if (atomic_load_explicit(&inbox->sleeping, memory_order_relaxed))
-        atomic_store_explicit(&inbox->sleeping, false, memory_order_relaxed);
+    uint64_t asleep = inbox->head << 1 | ASLEEP;
+
+    if (!inbox->asleep)
+        return;
+    inbox->asleep = false;
+    if (!atomic_compare_exchange_strong(
+            &slot_at(inbox->oldest, inbox->head)->word, &asleep, asleep & ~ASLEEP))
+        inbox->wakes_owed++;
+}
+
+/* The slot at head if a message is in it, or NULL: none, or its sender is still writing. */
+static slot *
+first_message(rill__inbox *inbox)
+{
+    for (;;) {
+        slot *s = slot_at(inbox->oldest, inbox->head);
+
+        if (atomic_load_explicit(&s->word, memory_order_acquire) != (inbox->head + 1) << 1)
+            return NULL;
+        if (s->message.fn != NULL)
+            return s;
+        inbox->oldest = s->message.arg; /* Its first position is the link's. */
+    }
 }
 
 bool
 rill__inbox_is_empty(rill__inbox *inbox)
 {
-    return !atomic_load(&inbox->pending);
+    return first_message(inbox) == NULL;
 }
 
-/* A message may start a run of the loop's epilogue (staged writes) of its own, like any callback.
- * */
+/* A message may start a run of the loop's epilogue (staged writes) of its own, as any callback. */
 static void
 run_batch(rill__ready *node)
 {
     rill__inbox *inbox = RILL__CONTAINER(node, rill__inbox, node);
     rill_loop *loop = rill__running;
+    slot *s;
 
     inbox->queued = false;
-    while (inbox->position < inbox->running.count) {
-        message m = inbox->running.messages[inbox->position++];
+    while (inbox->head != inbox->batch_end && (s = first_message(inbox)) != NULL) {
+        message m = s->message;
+        uint64_t again = inbox->head++ + inbox->oldest->capacity;
 
+        atomic_store_explicit(&s->word, again << 1, memory_order_release);
         loop->current_site = m.site;
         m.fn(m.arg);
         if (loop->epilogue != NULL)
             rill__loop_run_epilogue(loop);
     }
-    inbox->running.count = 0;
-    inbox->position = 0;
+}
+
+static uint64_t
+tail_of(rill__inbox *inbox)
+{
+    ring *newest = atomic_load_explicit(&inbox->newest, memory_order_acquire);
+
+    return atomic_load_explicit(&newest->tail, memory_order_acquire) & ~SEALED;
 }
 
 static __attribute__((noinline)) void
 take_batch(rill_loop *loop, rill__inbox *inbox)
 {
-    batch swap;
-
-    pthread_mutex_lock(&inbox->lock);
-    swap = inbox->running;
-    inbox->running = inbox->incoming;
-    inbox->incoming = swap;
-    atomic_store_explicit(&inbox->pending, false, memory_order_relaxed);
-    pthread_mutex_unlock(&inbox->lock);
+    inbox->batch_end = tail_of(inbox);
     inbox->node.run = run_batch;
     inbox->queued = true;
     rill__loop_push(loop, &inbox->node);
@@ -147,7 +231,7 @@ rill__inbox_take(rill_loop *loop, rill__inbox *inbox)
 {
     if (inbox->queued)
         return true; /* A step with a limit left the last batch on the ready list. */
-    if (!atomic_load_explicit(&inbox->pending, memory_order_acquire))
+    if (rill__inbox_is_empty(inbox))
         return false;
     take_batch(loop, inbox);
     return true;
@@ -158,57 +242,108 @@ rill__inbox_close(rill__inbox *inbox)
 {
     pthread_mutex_lock(&inbox->lock);
     inbox->closed = true;
+    atomic_fetch_or(&atomic_load(&inbox->newest)->tail, SEALED);
     pthread_mutex_unlock(&inbox->lock);
 }
 
-static int
-grow(rill_loop *loop, batch *b)
+bool
+rill__inbox_is_drained(rill__inbox *inbox)
 {
-    size_t capacity = b->capacity != 0 ? b->capacity * 2 : 64;
-    message *messages;
-
-    if (b->messages == NULL)
-        messages =
-            loop->allocator.alloc(loop->allocator.ctx, capacity * sizeof(message), RILL_TAG_LOOP);
-    else
-        messages = loop->allocator.resize(loop->allocator.ctx, b->messages,
-            b->capacity * sizeof(message), capacity * sizeof(message), RILL_TAG_LOOP);
-    if (messages == NULL)
-        return -ENOMEM;
-    b->messages = messages;
-    b->capacity = capacity;
-    return 0;
+    return inbox->head == tail_of(inbox) && atomic_load(&inbox->wakes) == inbox->wakes_owed;
 }
 
-static int
-append(rill_loop *loop, rill__inbox *inbox, message m)
+/* ---- the senders' side ---- */
+
+static void
+publish(rill_loop *loop, slot *s, uint64_t position)
 {
-    batch *b = &inbox->incoming;
+    /* The inbox is not touched after this, if nobody sleeps: the message may end the loop. */
+    if ((atomic_exchange(&s->word, (position + 1) << 1) & ASLEEP) == 0)
+        return;
+    loop->ops->wake(loop->driver);
+    atomic_fetch_add(&loop->inbox->wakes, 1);
+}
+
+static inline bool
+is_empty(ring *r, uint64_t position)
+{
+    uint64_t word = atomic_load_explicit(&slot_at(r, position)->word, memory_order_acquire);
+
+    return word >> 1 == position;
+}
+
+/* The slot of a position that is now the caller's, or NULL: the ring is sealed or must be. */
+static inline slot *
+claim(ring *r, uint64_t *ret_position)
+{
+    uint64_t position = atomic_load_explicit(&r->tail, memory_order_relaxed);
+
+    while ((position & SEALED) == 0) {
+        uint64_t seen = position;
+
+        if (is_empty(r, position + 1)) {
+            if (atomic_compare_exchange_weak(&r->tail, &position, position + 1)) {
+                *ret_position = position;
+                return slot_at(r, position);
+            }
+        } else {
+            position = atomic_load_explicit(&r->tail, memory_order_relaxed);
+            if (position == seen)
+                return NULL; /* Full, and not only in comparison with an old tail. */
+        }
+    }
+    return NULL;
+}
+
+/* Seal a full ring with a link to a larger one. 0 when there is room now. Under the lock. */
+static RILL__RARE int
+grow(rill_loop *loop, rill__inbox *inbox, ring *full)
+{
+    uint64_t position = atomic_load(&full->tail);
+    ring *larger;
+    slot *s;
 
     if (inbox->closed)
         return RILL_ECLOSED;
-    if (b->count == b->capacity && grow(loop, b) < 0)
+    if ((position & SEALED) != 0 || is_empty(full, position + 1))
+        return 0; /* Another sender was faster, or the loop. */
+    larger = ring_new(loop, full->capacity < RING_SECOND ? RING_SECOND : full->capacity * 2);
+    if (larger == NULL)
         return -ENOMEM;
-    b->messages[b->count++] = m;
-    if (b->count == 1)
-        atomic_store(&inbox->pending, true);
+    /* From here on the tail stands still, and its slot is empty and nobody else's. */
+    position = atomic_fetch_or(&full->tail, SEALED);
+    ring_start(larger, position, full);
+    s = slot_at(full, position);
+    s->message = (message){ .fn = NULL, .arg = larger };
+    atomic_store(&inbox->newest, larger);
+    publish(loop, s, position);
     return 0;
 }
 
 int
 rill_call_soon_threadsafe_site(rill_loop *loop, rill_callback fn, void *arg, const char *site)
 {
-    rill__inbox *inbox;
-    int rc;
+    uint64_t position;
+    slot *s;
 
     RILL__REQUIRE(loop != NULL && fn != NULL);
-    inbox = loop->inbox;
     if (loop->fork_generation != rill__fork_generation)
         return RILL_EFORK;
-    pthread_mutex_lock(&inbox->lock);
-    rc = append(loop, inbox, (message){ fn, arg, site });
-    pthread_mutex_unlock(&inbox->lock);
-    if (rc == 0 && atomic_load(&inbox->sleeping) && atomic_exchange(&inbox->sleeping, false))
-        loop->ops->wake(loop->driver);
-    return rc;
+    for (;;) {
+        rill__inbox *inbox = loop->inbox;
+        ring *newest = atomic_load_explicit(&inbox->newest, memory_order_acquire);
+        int rc;
+
+        s = claim(newest, &position);
+        if (RILL__LIKELY(s != NULL))
+            break;
+        pthread_mutex_lock(&inbox->lock);
+        rc = grow(loop, inbox, newest);
+        pthread_mutex_unlock(&inbox->lock);
+        if (rc < 0)
+            return rc;
+    }
+    s->message = (message){ fn, arg, site };
+    publish(loop, s, position);
+    return 0;
 }

@@ -306,7 +306,10 @@ void rill__inbox_awake(rill__inbox *inbox);
 /* Take what was posted into the running batch; true when there is something to run. */
 bool rill__inbox_take(rill_loop *loop, rill__inbox *inbox);
 bool rill__inbox_is_empty(rill__inbox *inbox);
+/* No message is accepted any more; those that were have still to be taken. */
 void rill__inbox_close(rill__inbox *inbox);
+/* After close: nothing is left to take, and no sender is left inside. */
+bool rill__inbox_is_drained(rill__inbox *inbox);
 
 #define RILL__STAGE_BYTES ((size_t)64 * 1024)
 

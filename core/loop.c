@@ -20,6 +20,7 @@
 #define HOT_BYTES_MAX  ((size_t)64 * 1024 * 1024)
 #define HELD_BYTES_MAX ((size_t)64 * 1024 * 1024)
 #define SLOW_CALLBACK  (100 * RILL_MS)
+#define SENDER_PAUSE   (50 * RILL_US)
 
 __thread rill_loop *rill__running __attribute__((tls_model("initial-exec")));
 uint32_t rill__fork_generation;
@@ -593,14 +594,27 @@ run_rest(rill_loop *loop)
     run_reap(loop);
 }
 
+/* A sender may be between claiming its place and writing the message, or just waking the loop. */
+static void
+run_posts(rill_loop *loop)
+{
+    rill__inbox_awake(loop->inbox);
+    rill__inbox_close(loop->inbox);
+    for (;;) {
+        while (rill__inbox_take(loop, loop->inbox))
+            run_ready(loop, 0);
+        if (rill__inbox_is_drained(loop->inbox))
+            break;
+        (void)loop->ops->wait(loop->driver, loop->ops->now(loop->driver) + SENDER_PAUSE);
+    }
+}
+
 static size_t
 end_everything(rill_loop *loop)
 {
     size_t leftovers = rill__handles_drop(loop);
 
-    rill__inbox_close(loop->inbox);
-    while (rill__inbox_take(loop, loop->inbox))
-        (void)run_ready(loop, 0);
+    run_posts(loop);
     loop->freeing = true;
     (void)rill__handles_drop(loop);
     leftovers += end_objects(loop, RILL__OBJECT_CONNECT);

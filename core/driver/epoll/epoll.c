@@ -140,14 +140,6 @@ wait_until(epoll_driver *self, rill_ns deadline)
     return wait_milliseconds(self, left);
 }
 
-static void
-drain_wake(epoll_driver *self)
-{
-    uint64_t count;
-
-    (void)!read(self->event_fd, &count, sizeof(count)); /* EAGAIN: somebody else's wake, taken. */
-}
-
 /* All but bytes for one who wants them. */
 static __attribute__((noinline)) void
 dispatch_other(epoll_driver *self, const struct epoll_event *event)
@@ -157,10 +149,8 @@ dispatch_other(epoll_driver *self, const struct epoll_event *event)
     uint32_t out;
     uint8_t interest;
 
-    if (io == NULL) {
-        drain_wake(self);
-        return;
-    }
+    if (io == NULL)
+        return; /* A wake: edge-triggered, so it need not be read. */
     in = event->events & (EPOLLIN | EPOLLERR | EPOLLHUP);
     out = event->events & (EPOLLOUT | EPOLLERR | EPOLLHUP);
     interest = wanted(io);
@@ -199,7 +189,7 @@ epoll_wake(rill__driver *driver)
 {
     uint64_t one = 1;
 
-    (void)!write(self_of(driver)->event_fd, &one, sizeof(one)); /* EAGAIN: it is awake already. */
+    (void)!write(self_of(driver)->event_fd, &one, sizeof(one)); /* It would take centuries to be full. */
 }
 
 static int
@@ -515,7 +505,7 @@ static int
 epoll_open(const rill__driver_config *config, rill__driver **ret_driver)
 {
     epoll_driver *self = rill__alloc_zeroed(config->loop, sizeof(*self), RILL_TAG_DRIVER);
-    struct epoll_event event = { .events = EPOLLIN, .data.ptr = NULL };
+    struct epoll_event event = { .events = EPOLLIN | EPOLLET, .data.ptr = NULL };
     int rc;
 
     if (self == NULL)
