@@ -22,6 +22,7 @@ typedef struct timer_object {
 
 static_assert(sizeof(timer_object) == 64, "a user timer fills one cache line");
 
+/* Written in debug mode and for periodic timers only. */
 typedef struct timer_cold {
     const char *site;
     rill_ns period;
@@ -71,7 +72,20 @@ object_of(user_timer *user)
 static timer_object *
 find_timer(const rill_loop *loop, rill_id id)
 {
-    return rill__slab_find(loop, &loop->user_timers, id);
+    return rill__slab_find(&loop->user_timers, id);
+}
+
+static timer_cold *
+cold_of(const rill_loop *loop, const timer_object *object)
+{
+    return rill__slab_cold(&loop->user_timers, object);
+}
+
+static const char *
+site_of(const rill_loop *loop, const timer_object *object)
+{
+    return object->user.timer.sited ? cold_of(loop, object)->site
+                                    : "a timer made before debug mode was switched on";
 }
 
 static void
@@ -85,7 +99,7 @@ timer_release(rill_loop *loop, timer_object *object)
 static void
 periodic_rearm(rill_loop *loop, timer_object *object)
 {
-    timer_cold *cold = rill__slab_cold(&loop->user_timers, object);
+    timer_cold *cold = cold_of(loop, object);
     rill__timer *timer = &object->user.timer;
     rill_ns now = rill__loop_now(loop);
     uint64_t missed = (uint64_t)(now - timer->deadline) / (uint64_t)cold->period;
@@ -110,7 +124,7 @@ rill__user_timer_run(rill__ready *ready)
         return;
     }
     if (loop->debug)
-        loop->current_site = ((timer_cold *)rill__slab_cold(&loop->user_timers, object))->site;
+        loop->current_site = site_of(loop, object);
     if (user->timer.periodic)
         periodic_rearm(loop, object);
     else
@@ -124,25 +138,24 @@ arm(rill_loop *loop, rill_ns when, rill_ns period, rill_callback fn, void *arg, 
 {
     int rc = 0;
     timer_object *object = take(loop, &loop->user_timers, &rc);
-    timer_cold *cold;
+    rill__timer *timer;
 
     if (RILL__UNLIKELY(object == NULL))
         return rc;
-    cold = rill__slab_cold(&loop->user_timers, object);
-    cold->site = site;
-    cold->period = period;
-    cold->missed = 0;
-    object->user.timer.deadline = when;
-    object->user.timer.user = 1;
-    object->user.timer.periodic = period != 0;
-    object->user.timer.canceled = 0;
-    object->user.timer.moved = 0;
+    timer = &object->user.timer;
+    timer->deadline = when;
+    timer->state = RILL__TIMER_USER;
+    if (RILL__UNLIKELY(loop->debug || period != 0)) {
+        timer->periodic = period != 0;
+        timer->sited = 1;
+        *cold_of(loop, object) = (timer_cold){ .site = site, .period = period };
+    }
     object->user.fn = fn;
     object->user.arg = arg;
-    rill__timer_insert(&loop->timers, &object->user.timer);
+    rill__timer_insert(&loop->timers, timer);
     loop->timers.user_count++;
     if (ret_id != NULL)
-        *ret_id = rill__id(loop, RILL__ID_TIMER, &object->slot);
+        *ret_id = object->slot.id;
     return 0;
 }
 
@@ -198,7 +211,7 @@ rill_timer_missed(const rill_loop *loop, rill_id id)
     timer_object *object = find_timer(loop, id);
 
     rill__check_thread(loop, "rill_timer_missed");
-    return object != NULL ? ((timer_cold *)rill__slab_cold(&loop->user_timers, object))->missed : 0;
+    return object != NULL && object->user.timer.periodic ? cold_of(loop, object)->missed : 0;
 }
 
 int
@@ -254,7 +267,7 @@ cancel_timer(rill_loop *loop, rill_id id)
 static bool
 cancel_operation(rill_loop *loop, rill_id id)
 {
-    rill__operation *operation = rill__slab_find(loop, &loop->operations, id);
+    rill__operation *operation = rill__slab_find(&loop->operations, id);
 
     return operation != NULL && operation->cancel(operation->object);
 }
@@ -285,14 +298,14 @@ rill__operation_new(rill_loop *loop, bool (*cancel)(void *), void *object, rill_
         return rc;
     operation->cancel = cancel;
     operation->object = object;
-    *ret_id = rill__id(loop, RILL__ID_OPERATION, &operation->slot);
+    *ret_id = operation->slot.id;
     return 0;
 }
 
 void
 rill__operation_end(rill_loop *loop, rill_id id)
 {
-    rill__operation *operation = rill__slab_find(loop, &loop->operations, id);
+    rill__operation *operation = rill__slab_find(&loop->operations, id);
 
     if (operation != NULL)
         rill__slab_release(&loop->operations, operation);
@@ -336,11 +349,10 @@ rill__handles_drop(rill_loop *loop)
     for (uint32_t i = 0; i < loop->user_timers.page_count * RILL__SLAB_PAGE; i++) {
         timer_object *object = rill__slab_at(&loop->user_timers, i);
 
-        if (!object->slot.live)
+        if (!rill__slot_is_live(&object->slot))
             continue;
         if (loop->debug)
-            rill__report(loop, RILL_ERROR_LEFTOVER, 0,
-                ((timer_cold *)rill__slab_cold(&loop->user_timers, object))->site, NULL, NULL,
+            rill__report(loop, RILL_ERROR_LEFTOVER, 0, site_of(loop, object), NULL, NULL,
                 "a timer was still pending when the loop was freed");
         rill__timer_remove(&loop->timers, &object->user.timer);
         timer_release(loop, object);

@@ -1,19 +1,15 @@
 /*
- * The inbox: the only door between threads. A ring of messages, many senders, one taker, no lock.
+ * The inbox: the only door between threads. A ring of messages: many senders, one taker, no lock.
  *
  * Positions count up for ever. The `word` of a position's slot says who may touch it: position << 1
- * while it is empty, with bit 0 set if the loop sleeps until it is filled, (position + 1) << 1 when
- * it is full. A sender claims the position `tail`, fills its slot, and publishes it by exchanging
- * the word: what comes out says whether it has to wake the loop. So a sender touches nothing
- * after its message can run, but for that wake-up, which rill__inbox_free waits for.
- *
- * A position is claimed only if the slot after it is empty: the slot at `tail` always is. When none
- * would be left, a sender seals the ring, under a lock, and puts a link to a ring of twice the size
- * there; the loop follows it like a message. Rings that were left stay until the end, since a slow
- * sender may still look at one; together they are smaller than the last. In steady state nothing
- * is allocated.
- *
- * What is full at the beginning of a turn runs in it, as one node of the ready list.
+ * while it is empty, plus ASLEEP if the loop sleeps until it is filled; (position + 1) << 1 when it
+ * is full. A sender claims the position `tail`, fills the slot, and publishes it by exchanging the
+ * word, which tells it whether to wake the loop. But for that it touches nothing once its message
+ * can run; rill__inbox_is_drained waits for it. A position is claimed only while the slot after it
+ * is empty, so the slot at `tail` always is. When none would be left, a sender seals the ring under
+ * a lock and puts a link to a larger ring there, which the loop follows. The old ring stays until
+ * the end: a slow sender may still look at it. In steady state nothing is allocated. What is
+ * full when a turn begins runs in it, as one node of the ready list.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -22,10 +18,11 @@
 #include "core/internal.h"
 
 #define CACHE_LINE  64
-#define RING_FIRST  ((uint64_t)4) /* In the inbox itself: enough for who seldom posts. */
+#define RING_FIRST  ((uint64_t)4) /* Behind the inbox: enough for who seldom posts. */
 #define RING_SECOND ((uint64_t)64)
 #define SEALED      (UINT64_C(1) << 63) /* In tail: go to the next ring, or the inbox is closed. */
 #define ASLEEP      ((uint64_t)1)
+#define INBOX_BYTES (sizeof(rill__inbox) + sizeof(ring) + (size_t)RING_FIRST * sizeof(slot))
 
 typedef struct message {
     rill_callback fn; /* NULL: a link, and arg the next ring. */
@@ -53,8 +50,8 @@ struct rill__inbox {
     pthread_mutex_t lock;   /* To grow, and to close. */
     bool closed;            /* Under the lock. */
     atomic_size_t wakes;    /* Calls of the driver's wake that have returned. */
+    char apart[CACHE_LINE]; /* What follows is the loop's. */
 
-    /* The loop's. */
     ring *oldest; /* What it takes from. */
     uint64_t head;
     uint64_t batch_end; /* The queued node runs up to here. */
@@ -76,7 +73,7 @@ slot_at(ring *r, uint64_t position)
     return &r->slots[position & (r->capacity - 1)];
 }
 
-/* Rings are not in the loop's books: senders make them, and the books are the loop thread's. */
+/* These are not in the loop's books: senders make them, and the books are the loop thread's. */
 static ring *
 ring_new(rill_loop *loop, uint64_t capacity)
 {
@@ -102,20 +99,25 @@ ring_free(rill_loop *loop, ring *r)
     loop->allocator.free(loop->allocator.ctx, r, ring_bytes(r->capacity), RILL_TAG_LOOP);
 }
 
+static ring *
+first_ring(rill__inbox *inbox)
+{
+    return (ring *)(inbox + 1);
+}
+
 int
 rill__inbox_new(rill_loop *loop, rill__inbox **ret_inbox)
 {
-    rill__inbox *inbox = rill__alloc_zeroed(loop, sizeof(*inbox), RILL_TAG_LOOP);
+    rill__inbox *inbox = rill__alloc_zeroed(loop, INBOX_BYTES, RILL_TAG_LOOP);
 
     if (inbox == NULL)
         return -ENOMEM;
-    inbox->oldest = ring_new(loop, RING_FIRST);
-    if (inbox->oldest == NULL || pthread_mutex_init(&inbox->lock, NULL) != 0) {
-        if (inbox->oldest != NULL)
-            ring_free(loop, inbox->oldest);
-        rill__free(loop, inbox, sizeof(*inbox), RILL_TAG_LOOP);
+    if (pthread_mutex_init(&inbox->lock, NULL) != 0) {
+        rill__free(loop, inbox, INBOX_BYTES, RILL_TAG_LOOP);
         return -ENOMEM;
     }
+    inbox->oldest = first_ring(inbox);
+    inbox->oldest->capacity = RING_FIRST;
     ring_start(inbox->oldest, 0, NULL);
     atomic_init(&inbox->newest, inbox->oldest);
     (void)rill__inbox_may_sleep(inbox); /* Until its first turn it may be waited for, too. */
@@ -129,14 +131,14 @@ rill__inbox_free(rill_loop *loop, rill__inbox *inbox)
     ring *r = atomic_load(&inbox->newest);
 
     assert(rill__inbox_is_drained(inbox));
-    while (r != NULL) {
+    while (r != first_ring(inbox)) {
         ring *previous = r->previous;
 
         ring_free(loop, r);
         r = previous;
     }
     pthread_mutex_destroy(&inbox->lock);
-    rill__free(loop, inbox, sizeof(*inbox), RILL_TAG_LOOP);
+    rill__free(loop, inbox, INBOX_BYTES, RILL_TAG_LOOP);
 }
 
 /* ---- the loop's side ---- */

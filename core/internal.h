@@ -51,15 +51,28 @@ enum rill__id_kind {
 
 #define RILL__INDEX_BITS      24
 #define RILL__GENERATION_BITS 30
-#define RILL__GENERATION_MASK ((UINT32_C(1) << RILL__GENERATION_BITS) - 1)
+#define RILL__GENERATION_MASK ((UINT64_C(1) << RILL__GENERATION_BITS) - 1)
 #define RILL__INDEX_MAX       ((UINT32_C(1) << RILL__INDEX_BITS) - 1)
 
-/* What every object of a slab begins with. */
+#define RILL__KIND_SHIFT 61
+#define RILL__TAG_SHIFT  (RILL__INDEX_BITS + RILL__GENERATION_BITS)
+
+/* What every object of a slab begins with: its id, without the kind while it is free. */
 typedef struct rill__slot {
-    uint32_t index;
-    uint32_t generation : RILL__GENERATION_BITS;
-    uint32_t live : 1;
+    rill_id id;
 } rill__slot;
+
+static inline bool
+rill__slot_is_live(const rill__slot *slot)
+{
+    return slot->id >> RILL__KIND_SHIFT != 0;
+}
+
+static inline uint32_t
+rill__id_index(rill_id id)
+{
+    return (uint32_t)(id >> RILL__GENERATION_BITS) & RILL__INDEX_MAX;
+}
 
 /* Objects of one size with an id each, in pages that stay until the loop goes: a stale id can
  * always be looked up. Free ones are chained through their second word. */
@@ -80,9 +93,26 @@ void rill__slab_init(rill__slab *slab, uint8_t kind, uint32_t object_size, uint3
 void rill__slab_done(rill_loop *loop, rill__slab *slab);
 /* 0, -ENOMEM or RILL_ELIMIT. */
 RILL__RARE int rill__slab_grow(rill_loop *loop, rill__slab *slab);
-void *rill__slab_find(const rill_loop *loop, const rill__slab *slab, rill_id id);
 void *rill__slab_cold(const rill__slab *slab, const void *object);
-void *rill__slab_at(const rill__slab *slab, uint32_t index);
+
+/* The object at an index, free or not; NULL when there never was one. */
+static inline void *
+rill__slab_at(const rill__slab *slab, uint32_t index)
+{
+    if (RILL__UNLIKELY(index / RILL__SLAB_PAGE >= slab->page_count))
+        return NULL;
+    return slab->pages[index / RILL__SLAB_PAGE] +
+           (size_t)(index % RILL__SLAB_PAGE) * slab->object_size;
+}
+
+/* The live object of an id, or NULL. */
+static inline void *
+rill__slab_find(const rill__slab *slab, rill_id id)
+{
+    rill__slot *slot = rill__slab_at(slab, rill__id_index(id));
+
+    return slot != NULL && slot->id == id && rill__slot_is_live(slot) ? slot : NULL;
+}
 
 struct rill__slab_free {
     rill__slot slot;
@@ -99,7 +129,7 @@ rill__slab_take(rill__slab *slab)
         return NULL;
     slab->free = object->next;
     slab->live++;
-    object->slot.live = 1;
+    object->slot.id |= (rill_id)slab->kind << RILL__KIND_SHIFT;
     return object;
 }
 
@@ -107,10 +137,10 @@ static inline void
 rill__slab_release(rill__slab *slab, void *object)
 {
     struct rill__slab_free *freed = object;
+    rill_id id = freed->slot.id & ~((rill_id)slab->kind << RILL__KIND_SHIFT);
 
-    rill__check(freed->slot.live);
-    freed->slot.live = 0;
-    freed->slot.generation = (freed->slot.generation + 1) & RILL__GENERATION_MASK;
+    rill__check(rill__slot_is_live(&freed->slot));
+    freed->slot.id = (id & ~RILL__GENERATION_MASK) | ((id + 1) & RILL__GENERATION_MASK);
     freed->next = slab->free;
     slab->free = freed;
     slab->live--;
@@ -159,13 +189,25 @@ struct rill__timer {
         const rill__timer *ahead; /* Runs soon after; only to prefetch, it may be gone. */
     };
     rill_ns deadline;
-    uint64_t sequence : 54;
-    uint64_t place : 4;
-    uint64_t user : 1; /* A rill__user_timer; else a rill__own_timer. */
-    uint64_t periodic : 1;
-    uint64_t canceled : 1; /* While READY: skip it. */
-    uint64_t moved : 1;    /* While READY: arm it anew at `deadline` instead of running it. */
+    union {
+        uint64_t state; /* All of the following, to set it at once. */
+        struct {
+            uint64_t place : 4;
+            uint64_t user : 1; /* A user_timer (handle.c); else a rill__own_timer. */
+            uint64_t periodic : 1;
+            uint64_t sited : 1;    /* Its site is known. */
+            uint64_t canceled : 1; /* While READY: skip it. */
+            uint64_t moved : 1;    /* While READY: arm it at `deadline` instead of running it. */
+            uint64_t sequence : 55;
+        };
+    };
 };
+
+/* Bits of state below the sequence, and those of them that say what kind of timer it is. */
+#define RILL__TIMER_STATE_BITS 9
+#define RILL__TIMER_STATE_MASK ((UINT64_C(1) << RILL__TIMER_STATE_BITS) - 1)
+#define RILL__TIMER_KIND_MASK  ((uint64_t)0x70)
+#define RILL__TIMER_USER       ((uint64_t)0x10)
 
 /* The library's own timers, embedded in their owner. */
 typedef struct rill__own_timer rill__own_timer;
@@ -220,7 +262,7 @@ void rill__timer_move(rill__timers *timers, rill__timer *timer, rill_ns deadline
 /* ---- call_soon (soon.c) ---- */
 
 typedef struct rill__soon {
-    rill_callback fn; /* NULL: canceled. */
+    rill_callback fn;
     void *arg;
     const char *site;
 } rill__soon;
@@ -377,14 +419,6 @@ struct rill_loop {
 
     rill__timers timers;
 };
-
-/* The id of an object in a slab. */
-static inline rill_id
-rill__id(const rill_loop *loop, uint8_t kind, const rill__slot *slot)
-{
-    return (rill_id)kind << 61 | (rill_id)loop->tag << (RILL__INDEX_BITS + RILL__GENERATION_BITS) |
-           (rill_id)slot->index << RILL__GENERATION_BITS | slot->generation;
-}
 
 /* The loop that runs in this thread. */
 extern __thread rill_loop *rill__running __attribute__((tls_model("initial-exec")));

@@ -101,20 +101,27 @@ remove_head(rill_loop *loop)
         loop->ready_tail = NULL;
 }
 
+static inline const rill__soon *
+first_soon(const rill__soons *soons)
+{
+    return &soons->ring[soons->head & (soons->capacity - 1)];
+}
+
 static inline void
 run_soon(rill_loop *loop, rill__soons_mark *mark)
 {
     rill__soons *soons = &loop->soons;
-    rill__soon soon = soons->ring[soons->head++ & (soons->capacity - 1)];
+    const rill__soon *soon = first_soon(soons);
+    rill_callback fn = soon->fn;
+    void *arg = soon->arg;
 
+    soons->head++;
     if (--mark->count == 0) {
         remove_head(loop);
         mark->ready.next = soons->free_marks;
         soons->free_marks = &mark->ready;
     }
-    loop->current_site = soon.site;
-    if (soon.fn != NULL)
-        soon.fn(soon.arg);
+    fn(arg);
 }
 
 /* One callback, and what it left for the time after it. */
@@ -138,9 +145,10 @@ static RILL__RARE void
 run_one_timed(rill_loop *loop)
 {
     rill_ns start = loop->ops->now(loop->driver);
+    bool soon = rill__soons_mark_of(loop->ready_head) != NULL;
     rill_ns took;
 
-    loop->current_site = NULL;
+    loop->current_site = soon ? first_soon(&loop->soons)->site : NULL;
     loop->current_what = NULL;
     run_one(loop);
     took = loop->ops->now(loop->driver) - start;
@@ -156,12 +164,14 @@ run_one_timed(rill_loop *loop)
 static void
 run_ready(rill_loop *loop, size_t callbacks_max)
 {
+    bool timed = loop->debug;
+
     loop->turn_end = loop->queued;
     if (callbacks_max != 0 && rill__loop_ready(loop) > callbacks_max)
         loop->turn_end = loop->ran + callbacks_max;
     loop->in_callback = true;
     while (loop->ran != loop->turn_end) {
-        if (RILL__UNLIKELY(loop->debug))
+        if (RILL__UNLIKELY(timed))
             run_one_timed(loop);
         else
             run_one(loop);

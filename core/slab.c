@@ -85,8 +85,10 @@ rill__slab_grow(rill_loop *loop, rill__slab *slab)
     for (uint32_t i = RILL__SLAB_PAGE; i-- > 0;) {
         struct rill__slab_free *object = (void *)(page + (size_t)i * slab->object_size);
 
-        object->slot.index = slab->page_count * RILL__SLAB_PAGE + i;
-        object->slot.generation = loop->generation_salt & RILL__GENERATION_MASK;
+        object->slot.id = (rill_id)loop->tag << RILL__TAG_SHIFT |
+                          (rill_id)(slab->page_count * RILL__SLAB_PAGE + i)
+                              << RILL__GENERATION_BITS |
+                          (loop->generation_salt & RILL__GENERATION_MASK);
         object->next = slab->free;
         slab->free = object;
     }
@@ -95,30 +97,10 @@ rill__slab_grow(rill_loop *loop, rill__slab *slab)
 }
 
 void *
-rill__slab_at(const rill__slab *slab, uint32_t index)
-{
-    if (index / RILL__SLAB_PAGE >= slab->page_count)
-        return NULL;
-    return slab->pages[index / RILL__SLAB_PAGE] +
-           (size_t)(index % RILL__SLAB_PAGE) * slab->object_size;
-}
-
-void *
-rill__slab_find(const rill_loop *loop, const rill__slab *slab, rill_id id)
-{
-    uint32_t index = (uint32_t)(id >> RILL__GENERATION_BITS) & RILL__INDEX_MAX;
-    const rill__slot *slot = rill__slab_at(slab, index);
-
-    if (slot == NULL || !slot->live || rill__id(loop, slab->kind, slot) != id)
-        return NULL;
-    return (void *)slot;
-}
-
-void *
 rill__slab_cold(const rill__slab *slab, const void *object)
 {
     const rill__slot *slot = object;
-    uint32_t index = slot->index;
+    uint32_t index = rill__id_index(slot->id);
 
     return slab->pages[index / RILL__SLAB_PAGE] + (size_t)RILL__SLAB_PAGE * slab->object_size +
            (size_t)(index % RILL__SLAB_PAGE) * slab->cold_size;

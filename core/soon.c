@@ -7,16 +7,16 @@
  * the only thing here that has to be on the list, so records and timers still queue without memory.
  *
  * An id is the position in the ring, counted since the loop was made: it is never given twice, and
- * is stale as soon as the ring's head has passed it. Canceled callbacks keep their slot, without a
- * function, until their turn comes. Invariant: the marks' counts add up to tail - head. Loop thread
- * only.
+ * is stale as soon as the ring's head has passed it. Canceled callbacks keep their slot until their
+ * turn comes, with a function that does nothing. Invariant: the marks' counts add up to tail - head.
+ * Loop thread only.
  */
 #include <errno.h>
 
 #include "core/internal.h"
 
 #define RING_MIN      ((uint64_t)64)
-#define POSITION_BITS (RILL__INDEX_BITS + RILL__GENERATION_BITS)
+#define POSITION_BITS RILL__TAG_SHIFT
 #define POSITION_MASK ((UINT64_C(1) << POSITION_BITS) - 1)
 
 static_assert((RING_MIN & (RING_MIN - 1)) == 0, "positions are masked");
@@ -99,7 +99,7 @@ append(rill_loop *loop, rill__soons_mark *mark, rill_callback fn, void *arg, con
     mark->count++;
     loop->queued++;
     if (ret_id != NULL)
-        *ret_id = (rill_id)RILL__ID_SOON << 61 | (rill_id)loop->tag << POSITION_BITS |
+        *ret_id = (rill_id)RILL__ID_SOON << RILL__KIND_SHIFT | (rill_id)loop->tag << POSITION_BITS |
                   (soons->tail & POSITION_MASK);
     soons->tail++;
     soon->fn = fn;
@@ -143,6 +143,12 @@ rill_call_soon_site(rill_loop *loop, rill_callback fn, void *arg, const char *si
     return append(loop, mark, fn, arg, site, ret_id);
 }
 
+static void
+canceled(void *arg)
+{
+    (void)arg;
+}
+
 bool
 rill__soons_cancel(rill_loop *loop, rill_id id)
 {
@@ -153,9 +159,9 @@ rill__soons_cancel(rill_loop *loop, rill_id id)
     if ((id >> POSITION_BITS & 0x7f) != loop->tag || ahead >= soons->tail - soons->head)
         return false;
     soon = &soons->ring[(soons->head + ahead) & (soons->capacity - 1)];
-    if (soon->fn == NULL)
+    if (soon->fn == canceled)
         return false;
-    soon->fn = NULL;
+    soon->fn = canceled;
     return true;
 }
 

@@ -15,7 +15,6 @@
 #include "core/internal.h"
 
 #define LEVEL_MASK    ((uint64_t)RILL__WHEEL_SLOTS - 1)
-#define SEQUENCE_MASK ((UINT64_C(1) << 54) - 1)
 #define SLOT_SCAN_MAX 32
 #define LIST_RUNS     64
 /* The lane changes seldom, because the first timer of a lane is written when one is put before it:
@@ -98,7 +97,6 @@ heap_insert(rill__timers *timers, rill__timer *timer)
     timer->next = NULL;
     timer->child = NULL;
     timer->prev = NULL;
-    timer->place = RILL__TIMER_HEAP;
     timers->heap = heap_meld(timers->heap, timer);
 }
 
@@ -200,7 +198,6 @@ wheel_insert(rill__timers *timers, rill__timer *timer)
     if (timer->next != NULL)
         timer->next->prev_link = &timer->next;
     timer->prev_link = slot;
-    timer->place = RILL__TIMER_WHEEL;
     *slot = timer;
     timers->occupied[level] |= UINT64_C(1) << index;
 }
@@ -251,15 +248,6 @@ wheel_next_slot(const rill__timers *timers, unsigned *ret_level, unsigned *ret_i
         return (upper | *ret_index) << SHIFT(level);
     }
     return UINT64_MAX;
-}
-
-static void
-place(rill__timers *timers, rill__timer *timer)
-{
-    if (TICK(timer->deadline) <= timers->tick)
-        heap_insert(timers, timer);
-    else
-        wheel_insert(timers, timer);
 }
 
 /* Move a slot's timers down; those due in the present tick are returned as a list. The next timer
@@ -326,9 +314,16 @@ rill__timers_init(rill__timers *timers, rill_ns now)
 void
 rill__timer_insert(rill__timers *timers, rill__timer *timer)
 {
-    timer->sequence = ++timers->sequence & SEQUENCE_MASK;
+    bool due = TICK(timer->deadline) <= timers->tick;
+    uint64_t place = due ? RILL__TIMER_HEAP : RILL__TIMER_WHEEL;
+
+    timer->state = ++timers->sequence << RILL__TIMER_STATE_BITS |
+                   (timer->state & RILL__TIMER_KIND_MASK) | place;
     timers->count++;
-    place(timers, timer);
+    if (due)
+        heap_insert(timers, timer);
+    else
+        wheel_insert(timers, timer);
 }
 
 void
@@ -350,7 +345,8 @@ rill__timer_move(rill__timers *timers, rill__timer *timer, rill_ns deadline)
 {
     if (timer->place == RILL__TIMER_WHEEL && deadline >= timer->deadline) {
         timer->deadline = deadline;
-        timer->sequence = ++timers->sequence & SEQUENCE_MASK;
+        timer->state =
+            ++timers->sequence << RILL__TIMER_STATE_BITS | (timer->state & RILL__TIMER_STATE_MASK);
         return;
     }
     rill__timer_remove(timers, timer);

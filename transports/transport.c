@@ -162,7 +162,7 @@ slot_new(rill_loop *loop, rill_transport *t)
         slot = rill__slab_take(&loop->transports);
     }
     slot->transport = t;
-    t->id = rill__id(loop, RILL__ID_TRANSPORT, &slot->slot);
+    t->id = slot->slot.id;
     return 0;
 }
 
@@ -264,7 +264,7 @@ release(rill_transport *t)
 
     if (RILL__HAS_OP(t, finalize))
         t->ops->finalize(t, rill__impl(t));
-    rill__slab_release(&loop->transports, rill__slab_find(loop, &loop->transports, t->id));
+    rill__slab_release(&loop->transports, rill__slab_find(&loop->transports, t->id));
     rill__object_remove(loop, RILL__OBJECT_TRANSPORT, &t->object);
     if (t->state != NULL)
         state_free(t->state);
@@ -646,6 +646,6 @@ rill_transport_from_id(rill_loop *loop, rill_id id)
     rill__check_thread(loop, "rill_transport_from_id");
     if (loop->transports.object_size == 0)
         return NULL;
-    slot = rill__slab_find(loop, &loop->transports, id);
+    slot = rill__slab_find(&loop->transports, id);
     return slot != NULL ? slot->transport : NULL;
 }

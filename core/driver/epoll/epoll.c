@@ -189,7 +189,8 @@ epoll_wake(rill__driver *driver)
 {
     uint64_t one = 1;
 
-    (void)!write(self_of(driver)->event_fd, &one, sizeof(one)); /* It would take centuries to be full. */
+    (void)!write(
+        self_of(driver)->event_fd, &one, sizeof(one)); /* It would take centuries to be full. */
 }
 
 static int
