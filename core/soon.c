@@ -8,8 +8,8 @@
  *
  * An id is the position in the ring, counted since the loop was made: it is never given twice, and
  * is stale as soon as the ring's head has passed it. Canceled callbacks keep their slot until their
- * turn comes, with a function that does nothing. Invariant: the marks' counts add up to tail - head.
- * Loop thread only.
+ * turn comes, with a function that does nothing. Invariant: the marks' counts add up to
+ * tail - head. Loop thread only.
  */
 #include <errno.h>
 

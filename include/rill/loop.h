@@ -246,8 +246,8 @@ rill_loop_default_error_handler(rill_loop *loop, const rill_error_context *conte
 RILL_API const rill_reason *rill_loop_last_error(const rill_loop *loop);
 
 /* Debug mode: report callbacks that take `slow_callback` or longer with their name and site, name
- * every leftover in rill_loop_free, poison what is freed. asyncio: set_debug,
- * slow_callback_duration. */
+ * every leftover in rill_loop_free, poison what is freed. From the next turn on; timers that were
+ * made before have no site. asyncio: set_debug, slow_callback_duration. */
 RILL_API void rill_loop_set_debug(rill_loop *loop, bool on, rill_ns slow_callback);
 RILL_API bool rill_loop_get_debug(const rill_loop *loop);
 
