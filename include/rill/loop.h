@@ -199,8 +199,9 @@ RILL_API bool rill_cancel(rill_loop *loop, rill_id id);
 /*
  * Run `fn(arg)` on the loop's thread, and wake it. Every message runs exactly once, in order per
  * sending thread. Any thread, not a signal handler. The caller makes sure that the loop is not
- * freed meanwhile. Returns 0; RILL_EINVAL without `fn`; RILL_ECLOSED when the loop is being freed;
- * RILL_EFORK; -ENOMEM. asyncio: call_soon_threadsafe.
+ * freed before the message has run; from then on it may be, even while this call returns.
+ * Returns 0; RILL_EINVAL without `fn`; RILL_ECLOSED when the loop is being freed; RILL_EFORK;
+ * -ENOMEM. asyncio: call_soon_threadsafe.
  */
 #define rill_call_soon_threadsafe(loop, fn, arg) \
     rill_call_soon_threadsafe_site(loop, fn, arg, RILL_SITE(#fn))

@@ -244,6 +244,79 @@ test_loop_free_runs_what_was_posted(void **unused)
     harness_open(&h);
 }
 
+/* A message may end the loop: it is freed while the calls that posted may still be returning, some
+ * of them from a wake-up. */
+#define ENDINGS 2000
+#define ENDERS  3
+
+typedef struct ending {
+    rill_loop *loop;
+    int left;
+} ending;
+
+static void
+end_loop(void *arg)
+{
+    ending *e = arg;
+
+    if (--e->left == 0)
+        rill_loop_stop(e->loop);
+}
+
+static void *
+post_an_end(void *arg)
+{
+    ending *e = arg;
+
+    if (rill_call_soon_threadsafe(e->loop, end_loop, e) != 0)
+        abort();
+    return NULL;
+}
+
+static void
+test_a_message_may_end_the_loop(void **unused)
+{
+    (void)unused;
+    for (int i = 0; i < ENDINGS; i++) {
+        ending e = { .left = ENDERS };
+        pthread_t threads[ENDERS];
+
+        assert_code(rill_loop_new(NULL, &e.loop), 0);
+        for (int k = 0; k < ENDERS; k++)
+            assert_int_equal(pthread_create(&threads[k], NULL, post_an_end, &e), 0);
+        assert_code(rill_loop_run(e.loop), 0);
+        assert_int_equal(rill_loop_free(e.loop), 0);
+        for (int k = 0; k < ENDERS; k++)
+            assert_int_equal(pthread_join(threads[k], NULL), 0);
+    }
+}
+
+/* Growing keeps the order, also while the loop takes: bursts that outgrow every ring so far. */
+static size_t burst_next;
+
+static void
+burst_arrive(void *arg)
+{
+    assert_int_equal((size_t)(uintptr_t)arg, burst_next);
+    burst_next++;
+}
+
+static void
+test_bursts_grow_in_order(void **unused)
+{
+    size_t number = 0;
+
+    (void)unused;
+    burst_next = 0;
+    for (size_t burst = 1; burst <= 4096; burst *= 2) {
+        for (size_t i = 0; i < burst; i++, number++)
+            assert_code(
+                rill_call_soon_threadsafe(h.loop, burst_arrive, (void *)(uintptr_t)number), 0);
+        harness_turn(&h);
+        assert_int_equal(burst_next, number); /* All that came before the turn run in it. */
+    }
+}
+
 static int last_post_rc;
 
 static void
@@ -296,6 +369,8 @@ main(void)
         CASE(test_a_post_keeps_its_place),
         CASE(test_endless_posts_starve_nobody),
         CASE(test_loop_free_runs_what_was_posted),
+        CASE(test_a_message_may_end_the_loop),
+        CASE(test_bursts_grow_in_order),
         CASE(test_posts_while_the_loop_is_freed),
         CASE(test_posts_without_memory),
     };
