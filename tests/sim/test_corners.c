@@ -209,7 +209,7 @@ test_a_stall_is_noticed_after_a_canceled_file(void **unused)
     assert_int_equal(rill_transport_write(w.client.t, bytes, FILE_BYTES), 0);
     assert_int_equal(rill_sim_run_until_idle(w.sim), 0); /* Nothing moves any more. */
     assert_false(w.client.lost);
-    send_file(1000);                                     /* It waits behind them. */
+    send_file(1000); /* It waits behind them. */
     assert_true(rill_cancel(w.loop, w.file_id));
     assert_int_equal(rill_sim_run_for(w.sim, 3 * RILL_S), 0);
     assert_true(w.client.lost);
