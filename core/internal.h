@@ -414,8 +414,8 @@ rill__loop_ready(const rill_loop *loop)
     return (size_t)(loop->queued - loop->ran);
 }
 
-/* At the head of a public function that returns a code: an object or a result's place is missing.
- * */
+/* At the head of a public function that returns a code: an object or a result's place is
+ * missing. */
 #define RILL__REQUIRE(condition)          \
     do {                                  \
         if (RILL__UNLIKELY(!(condition))) \

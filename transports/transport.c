@@ -258,8 +258,7 @@ rill__transport_extra(rill_transport *t)
     return t->extra;
 }
 
-/* The end of the memory: at the turn's end after connection_lost, or for one that never was made.
- * */
+/* The end of the memory: at the turn's end after connection_lost, or of one never made. */
 static void
 release(rill_transport *t)
 {
