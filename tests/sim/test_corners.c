@@ -123,7 +123,7 @@ open_world(rill_sim_personality personality, const rill_transport_options *trans
         rill_create_connection_start(w.loop, &c, &plain, &w.client, NULL, NULL, NULL), 0);
     assert_int_equal(rill_sim_run_until_idle(w.sim), 0);
     assert_int_equal(rill_sim_peer_accept(w.listener, &w.peer), 0);
-    assert_non_null(w.client.t);
+    assert_true(w.client.t != NULL && !w.client.lost);
     w.file = memfd_create("corners", MFD_CLOEXEC);
     assert_int_equal(ftruncate(w.file, FILE_BYTES), 0);
 }
@@ -166,6 +166,7 @@ test_a_lost_file_tells_what_was_sent(void **unused)
         rill_sim_peer_pause(w.peer);
         send_file(FILE_BYTES);
         assert_int_equal(rill_sim_run_until_idle(w.sim), 0);
+        assert_false(w.client.lost);
         rill_transport_abort(w.client.t);
         assert_int_equal(rill_sim_run_until_idle(w.sim), 0);
         assert_true(w.client.lost);
@@ -318,6 +319,7 @@ test_a_protocol_exchanged_in_get_buffer(void **unused)
             rill_create_pair(w.loop, NULL, &plain, &w.other, &exchanging, &w.client, NULL, NULL),
             0);
         assert_int_equal(rill_sim_run_until_idle(w.sim), 0);
+        assert_true(w.other.t != NULL && !w.other.lost);
         assert_int_equal(rill_transport_write(w.other.t, "hello", 5), 1);
         assert_int_equal(rill_sim_run_until_idle(w.sim), 0);
         assert_int_equal(w.client.bytes_in, 10);
@@ -338,6 +340,7 @@ test_a_smaller_send_buffer_does_not_stand_still(void **unused)
         open_world((rill_sim_personality)p, NULL);
         assert_int_equal(rill_transport_write(w.client.t, bytes, 24000), 1);
         assert_int_equal(rill_sim_run_until_idle(w.sim), 0);
+        assert_false(w.client.lost);
         assert_int_equal(rill_transport_set_option(w.client.t, RILL_OPTION_SEND_BUFFER, 4096), 0);
         (void)rill_transport_write(w.client.t, bytes, FILE_BYTES);
         assert_int_equal(rill_sim_run_until_idle(w.sim), 0);
