@@ -431,6 +431,9 @@ extern const rill_allocator rill__default_allocator;
 RILL__RARE int
 rill__fail(rill_loop *loop, int code, rill_layer layer, const char *format, ...) RILL_PRINTF(4, 5);
 
+/* The same where the code says it all: -ENOMEM from below, RILL_ECLOSED in rill_loop_free. */
+RILL__RARE int rill__fail_call(rill_loop *loop, int code, const char *call);
+
 _Noreturn RILL__RARE void rill__panic_thread(const rill_loop *loop, const char *function);
 
 /* Every public call on a loop passes here: two loads and a compare. */
@@ -448,8 +451,8 @@ rill__loop_ready(const rill_loop *loop)
     return (size_t)(loop->queued - loop->ran);
 }
 
-/* At the head of a public function that returns a code: an object or a result's place is missing.
- * */
+/* At the head of a public function that returns a code: an object or a result's place is
+ * missing. */
 #define RILL__REQUIRE(condition)          \
     do {                                  \
         if (RILL__UNLIKELY(!(condition))) \

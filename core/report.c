@@ -52,6 +52,13 @@ rill__fail(rill_loop *loop, int code, rill_layer layer, const char *format, ...)
     return code;
 }
 
+int
+rill__fail_call(rill_loop *loop, int code, const char *call)
+{
+    return rill__fail(loop, code, code >= -4095 ? RILL_LAYER_SYSTEM : RILL_LAYER_TRANSPORT,
+        "%s: %s", call, rill_strerror(code));
+}
+
 const rill_reason *
 rill_loop_last_error(const rill_loop *loop)
 {

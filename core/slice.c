@@ -107,7 +107,7 @@ hold_copy(rill_loop *loop, rill_slice in, rill_slice *ret_held)
         return rc;
     chunk = chunk_new(loop, in.len);
     if (chunk == NULL)
-        return -ENOMEM;
+        return rill__fail_call(loop, -ENOMEM, "rill_slice_hold");
     memcpy(chunk->data, in.data, in.len);
     chunk->counted = true;
     loop->held_bytes += in.len;

@@ -410,13 +410,13 @@ rill_create_connection_start_site(rill_loop *loop, const rill_connect_options *o
     if (rc < 0 || (rc = rill__protocol_check(loop, protocol)) < 0)
         return rc;
     if (loop->freeing)
-        return RILL_ECLOSED;
+        return rill__fail_call(loop, RILL_ECLOSED, "connect");
     a = rill__alloc_zeroed(loop, sizeof(*a), RILL_TAG_CONNECT);
     if (a == NULL)
-        return -ENOMEM;
+        return rill__fail_call(loop, -ENOMEM, "connect");
     rc = configure(loop, &o, a);
-    if (rc == 0)
-        rc = rill__operation_new(loop, attempt_cancel, a, &a->id);
+    if (rc == 0 && (rc = rill__operation_new(loop, attempt_cancel, a, &a->id)) < 0)
+        (void)rill__fail_call(loop, rc, "connect");
     if (rc < 0) {
         rill__free(loop, a, sizeof(*a), RILL_TAG_CONNECT);
         return rc;

@@ -133,11 +133,11 @@ rill_transport_drain_start(rill_transport *t, size_t bytes_max, rill_ns timeout,
         return rill__fail(t->loop, RILL_ECLOSED, RILL_LAYER_TRANSPORT, "drain: lost");
     d = drain_new(t, bytes_max, done, arg);
     if (d == NULL)
-        return -ENOMEM;
+        return rill__fail_call(t->loop, -ENOMEM, "drain");
     rc = rill__operation_new(t->loop, drain_cancel, d, &d->id);
     if (rc < 0) {
         rill__free(t->loop, d, sizeof(*d), RILL_TAG_TRANSPORT);
-        return rc;
+        return rill__fail_call(t->loop, rc, "drain");
     }
     rill__list_append(&t->extra->drains, &d->link);
     if (ret_id != NULL)

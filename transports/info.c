@@ -100,9 +100,11 @@ rill_transport_set_timeout(rill_transport *t, rill_timeout which, rill_ns value)
         return rill__fail(t->loop, RILL_EINVAL, RILL_LAYER_TRANSPORT,
             "set_timeout: a positive time or RILL_NEVER");
     if (!RILL__HAS_OP(t, set_timeout))
-        return RILL_ENOTSUP;
+        return rill__fail_call(t->loop, RILL_ENOTSUP, "set_timeout");
     rc = t->ops->set_timeout(t, rill__impl(t), which, value);
-    if (rc >= 0 && which == RILL_TIMEOUT_CLOSE)
+    if (rc < 0)
+        return rill__fail_call(t->loop, rc, "set_timeout");
+    if (which == RILL_TIMEOUT_CLOSE)
         t->close_timeout = value;
     return rc;
 }

@@ -203,8 +203,7 @@ void rill__drains_check(rill_transport *t);
 /* The transport is lost: end them with `code`. */
 void rill__drains_end(rill_transport *t, int code);
 void rill__sendfile_resume(rill_transport *t);
-/* The kernel cannot do this pair after all, nothing was sent: read and write, if that is allowed.
- * */
+/* The kernel cannot do this pair after all, nothing was sent: read and write, if allowed. */
 void rill__sendfile_not_native(rill_transport *t);
 void rill__sendfile_end(rill_transport *t, int code);
 /* So many bytes had left by the kind's own means when the connection was lost. */

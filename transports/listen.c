@@ -240,7 +240,10 @@ collect(rill_server *server, const rill_server_options *o, rill_addr *addrs, siz
 
     if (o->addr != NULL) {
         addrs[(*count)++] = *o->addr;
-        return rill_addr_family(o->addr) != RILL_FAMILY_ANY ? 0 : RILL_EINVAL;
+        return rill_addr_family(o->addr) != RILL_FAMILY_ANY
+                   ? 0
+                   : rill__fail(
+                         server->loop, RILL_EINVAL, RILL_LAYER_TRANSPORT, "server: addr is empty");
     }
     if (o->path != NULL) {
         rc = rill_addr_unix(o->path, &addrs[(*count)++]);
@@ -298,7 +301,7 @@ rill__listen_all(rill_server *server, const rill_server_options *options)
         room += RILL__HOST_ADDRS;
     addrs = rill__alloc(server->loop, room * sizeof(*addrs), RILL_TAG_SERVER);
     if (addrs == NULL)
-        return -ENOMEM;
+        return rill__fail_call(server->loop, -ENOMEM, "server");
     rc = collect(server, options, addrs, &count);
     if (rc == 0 && count == 0)
         rc = rill__fail(server->loop, RILL_EINVAL, RILL_LAYER_TRANSPORT, "server: no host");

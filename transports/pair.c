@@ -349,13 +349,10 @@ rill_create_pair_site(rill_loop *loop, const rill_transport_options *options,
         (rc = rill__config_init(&config, loop, options)) < 0)
         return rc;
     rc = side_new(loop, &config, protocol_a, arg_a, site, &a);
-    if (rc < 0)
-        return rc;
-    rc = side_new(loop, &config, protocol_b, arg_b, site, &b);
-    if (rc < 0) {
+    if (rc == 0 && (rc = side_new(loop, &config, protocol_b, arg_b, site, &b)) < 0)
         rill_transport_discard(a);
-        return rc;
-    }
+    if (rc < 0)
+        return rc == RILL_EINVAL ? rc : rill__fail_call(loop, rc, "pair");
     side_a = rill__impl(a);
     side_b = rill__impl(b);
     side_a->peer = side_b;

@@ -330,7 +330,7 @@ rill_transport_sendfile_start(rill_transport *t, int fd, uint64_t offset, uint64
         return rc;
     job = job_new(t, fd, offset, count, done, arg);
     if (job == NULL)
-        return -ENOMEM;
+        return rill__fail_call(t->loop, -ENOMEM, "sendfile");
     job->fallback = fallback;
     rc = begin(job);
     if (rc < 0) {

@@ -369,10 +369,10 @@ rill_create_server_site(rill_loop *loop, const rill_server_options *options,
         (rc = check_options(loop, &o, &room)) < 0)
         return rc;
     if (loop->freeing)
-        return RILL_ECLOSED;
+        return rill__fail_call(loop, RILL_ECLOSED, "server");
     server = server_new(loop, &o, protocol, arg, room);
     if (server == NULL)
-        return -ENOMEM;
+        return rill__fail_call(loop, -ENOMEM, "server");
     rc = rill__config_init(&server->config, loop, o.transport);
     if (rc == 0)
         rc = rill__listen_all(server, &o);

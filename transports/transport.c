@@ -229,7 +229,10 @@ rill_transport_new(rill_loop *loop, const rill_transport_ops *ops,
     if ((rc = ops_check(loop, ops)) < 0 || (rc = rill__protocol_check(loop, protocol)) < 0 ||
         (rc = rill__config_init(&config, loop, options)) < 0)
         return rc;
-    return rill__transport_new(loop, ops, &config, protocol, arg, site, ret_transport);
+    rc = rill__transport_new(loop, ops, &config, protocol, arg, site, ret_transport);
+    if (rc == -ENOMEM || rc == RILL_ECLOSED)
+        (void)rill__fail_call(loop, rc, "transport");
+    return rc;
 }
 
 void *
@@ -255,8 +258,7 @@ rill__transport_extra(rill_transport *t)
     return t->extra;
 }
 
-/* The end of the memory: at the turn's end after connection_lost, or for one that never was made.
- * */
+/* The end of the memory: at the turn's end after connection_lost, or of one never made. */
 static void
 release(rill_transport *t)
 {
@@ -402,11 +404,11 @@ rill_transport_write_ref(
             t->loop, RILL_EINVAL, RILL_LAYER_TRANSPORT, "write_ref: no data or no release");
     if (len >= REF_MIN && RILL__HAS_OP(t, write_ref)) {
         rc = t->ops->write_ref(t, rill__impl(t), data, len, release_fn, arg);
-        return rc < 0 ? rc : !t->writing_paused;
+        return rc < 0 ? rill__fail_call(t->loop, rc, "write_ref") : !t->writing_paused;
     }
     rc = rill__release_soon(t->loop, release_fn, arg);
     if (rc < 0)
-        return rc;
+        return rill__fail_call(t->loop, rc, "write_ref");
     if (len != 0)
         t->ops->write(t, rill__impl(t), &part, 1);
     return !t->writing_paused;
@@ -597,7 +599,7 @@ rill_transport_set_protocol(rill_transport *t, const rill_protocol *protocol, vo
     if (protocol->state_size != 0) {
         state = state_new(t->loop, protocol->state_size);
         if (state == NULL)
-            return -ENOMEM;
+            return rill__fail_call(t->loop, -ENOMEM, "set_protocol");
     }
     if (t->state != NULL) {
         t->state->reap.run = state_reap;

@@ -121,8 +121,7 @@ typedef struct rill__driver_ops {
     /* Append records of what happened to the loop's ready list (rill__loop_push_op), waiting for
      * the first one until `deadline` (on now()'s clock; RILL_NEVER: no end; a time in the past, 0
      * too: do not wait). Never returns before something happened, wake() or the deadline, but may
-     * return for nothing. Returns 0; RILL_EDEADLK when nothing can ever happen (simulator); -errno.
-     * */
+     * for nothing. Returns 0; RILL_EDEADLK when nothing can ever happen (simulator); -errno. */
     int (*wait)(rill__driver *driver, rill_ns deadline);
 
     /* Make the present or the next wait return. Any thread; also a signal handler. */

@@ -9,8 +9,8 @@
 RILL_BEGIN
 
 /* Called with the new socket before bind or connect (and, in servers, before bind): set any option
- * the library does not know. Not 0 refuses the socket with that code. On the simulator `fd` is -1.
- * */
+ * the library does not know. Not 0 refuses the socket with that code. `fd` is -1 on the
+ * simulator. */
 typedef int (*rill_socket_hook)(int fd, void *arg);
 
 typedef struct rill_connect_options {

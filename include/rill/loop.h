@@ -231,8 +231,8 @@ typedef struct rill_error_context {
 
 typedef void (*rill_error_handler)(rill_loop *loop, const rill_error_context *context, void *arg);
 
-/* Replace the default error handler, which logs; NULL restores it. asyncio: set_exception_handler.
- * */
+/* Replace the default error handler, which logs; NULL restores it. asyncio:
+ * set_exception_handler. */
 RILL_API void rill_loop_set_error_handler(rill_loop *loop, rill_error_handler handler, void *arg);
 
 /* Give a report to the error handler; usable in every callback. asyncio: call_exception_handler. */

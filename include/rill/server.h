@@ -80,8 +80,8 @@ rill_server_options_default(void)
 RILL_API int rill_create_server_site(rill_loop *loop, const rill_server_options *options,
     const rill_protocol *protocol, void *arg, const char *site, rill_server **ret_server);
 
-/* Listen, after start_paused. Idempotent. Returns 0; RILL_ECLOSED; -errno. asyncio: start_serving.
- * */
+/* Listen, after start_paused. Idempotent. Returns 0; RILL_ECLOSED; -errno. asyncio:
+ * start_serving. */
 RILL_API int rill_server_start_serving(rill_server *server);
 RILL_API bool rill_server_is_serving(const rill_server *server);
 

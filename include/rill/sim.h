@@ -136,9 +136,9 @@ rill_sim_options_default(void)
 
 /* ---- the world ---- */
 
-/* Make a world with one host: "local", at 10.255.255.254 and fdff::1. `options` may be NULL for all
- * defaults. Returns 0; RILL_EINVAL (no size, unknown newer options, values out of range); -ENOMEM.
- * */
+/* Make a world with one host: "local", at 10.255.255.254 and fdff::1. `options` may be NULL for the
+ * defaults. Returns 0; RILL_EINVAL (no size, unknown newer options, values out of range);
+ * -ENOMEM. */
 RILL_API int rill_sim_new(const rill_sim_options *options, rill_sim **ret_sim);
 
 /*
@@ -218,8 +218,7 @@ RILL_API int rill_sim_step(rill_sim *sim);
 RILL_API int rill_sim_run_for(rill_sim *sim, rill_ns duration);
 
 /* Until no loop has anything to run and nothing is under way in the network or scheduled by
- * rill_sim_call_later. Timers of loops that are due on the way fire; later ones are not waited for.
- * */
+ * rill_sim_call_later. Timers of loops that are due on the way fire; later ones are left. */
 RILL_API int rill_sim_run_until_idle(rill_sim *sim);
 
 typedef bool (*rill_sim_predicate)(void *arg);

@@ -184,8 +184,7 @@ RILL_API rill_transport *rill_transport_from_id(rill_loop *loop, rill_id id);
 
 /* The addresses. peername is the one the connection was made with and can be asked in
  * connection_lost too; sockname asks the kernel: RILL_ECLOSED when the descriptor is gone. Return
- * 0; RILL_ENOTSUP where there are none; -errno. asyncio: get_extra_info("peername" / "sockname").
- * */
+ * 0; RILL_ENOTSUP without any; -errno. asyncio: get_extra_info("peername" / "sockname"). */
 RILL_API int rill_transport_peername(const rill_transport *t, rill_addr *ret_addr);
 RILL_API int rill_transport_sockname(const rill_transport *t, rill_addr *ret_addr);
 
@@ -210,8 +209,8 @@ typedef struct rill_tcp_info {
     uint32_t send_mss, receive_mss;
 } rill_tcp_info;
 
-/* The kernel's TCP_INFO. Returns 0; RILL_EINVAL without a size; RILL_ENOTSUP; RILL_ECLOSED; -errno.
- * */
+/* The kernel's TCP_INFO. Returns 0; RILL_EINVAL without a size; RILL_ENOTSUP; RILL_ECLOSED;
+ * -errno. */
 RILL_API int rill_transport_tcp_info(const rill_transport *t, rill_tcp_info *ret_info);
 
 typedef enum rill_option {

@@ -64,8 +64,7 @@ typedef struct rill_transport_ops {
     int (*set_timeout)(rill_transport *t, void *impl, rill_timeout which, rill_ns value);
 
     /* Send from a file; NULL: the base reads and writes. Accounting is yours; call
-     * rill_transport_sendfile_done when it ended. Return RILL_ENOSENDFILE to have the base do it.
-     * */
+     * rill_transport_sendfile_done when it ended. RILL_ENOSENDFILE: the base does it. */
     int (*sendfile)(rill_transport *t, void *impl, int fd, uint64_t offset, uint64_t count);
     void (*sendfile_cancel)(rill_transport *t, void *impl);
 
@@ -90,8 +89,8 @@ RILL_API rill_transport *rill_transport_of_impl(const void *impl);
 /* Undo rill_transport_new before rill_transport_made: no callback runs but finalize. */
 RILL_API void rill_transport_discard(rill_transport *t);
 
-/* Deliver connection_made. Not inside the call of a user's that makes the connection: schedule it.
- * */
+/* Deliver connection_made. Not inside the call of a user's that makes the connection: schedule
+ * it. */
 RILL_API void rill_transport_made(rill_transport *t);
 
 /* True while bytes may be delivered: made, not paused, not closing, no EOF yet. Look again after

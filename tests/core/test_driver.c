@@ -355,8 +355,7 @@ test_pause_in_record(void **state)
     assert_true(f->b.matches);
 }
 
-/* The reader stands still: sending ends with -EAGAIN, an operation waits, and goes on afterwards.
- * */
+/* The reader stands still: sending ends with -EAGAIN, an operation waits, and goes on later. */
 static void
 test_backpressure(void **state)
 {

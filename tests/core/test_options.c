@@ -45,8 +45,7 @@ test_wrong_options(void **unused)
     refused(RILL_LOOP_OPTIONS(.driver = "epoll", .sim = (rill_sim *)&untouched), RILL_EINVAL);
 }
 
-/* Options of a newer program than the library: unknown fields are refused when they say something.
- * */
+/* Options of a program newer than the library: unknown fields are refused unless they are 0. */
 static void
 test_newer_options(void **unused)
 {

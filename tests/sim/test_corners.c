@@ -123,7 +123,7 @@ open_world(rill_sim_personality personality, const rill_transport_options *trans
         rill_create_connection_start(w.loop, &c, &plain, &w.client, NULL, NULL, NULL), 0);
     assert_int_equal(rill_sim_run_until_idle(w.sim), 0);
     assert_int_equal(rill_sim_peer_accept(w.listener, &w.peer), 0);
-    assert_non_null(w.client.t);
+    assert_true(w.client.t != NULL && !w.client.lost);
     w.file = memfd_create("corners", MFD_CLOEXEC);
     assert_int_equal(ftruncate(w.file, FILE_BYTES), 0);
 }
@@ -166,6 +166,7 @@ test_a_lost_file_tells_what_was_sent(void **unused)
         rill_sim_peer_pause(w.peer);
         send_file(FILE_BYTES);
         assert_int_equal(rill_sim_run_until_idle(w.sim), 0);
+        assert_false(w.client.lost);
         rill_transport_abort(w.client.t);
         assert_int_equal(rill_sim_run_until_idle(w.sim), 0);
         assert_true(w.client.lost);
@@ -208,7 +209,8 @@ test_a_stall_is_noticed_after_a_canceled_file(void **unused)
     rill_sim_peer_pause(w.peer);
     assert_int_equal(rill_transport_write(w.client.t, bytes, FILE_BYTES), 0);
     assert_int_equal(rill_sim_run_until_idle(w.sim), 0); /* Nothing moves any more. */
-    send_file(1000);                                     /* It waits behind them. */
+    assert_false(w.client.lost);
+    send_file(1000); /* It waits behind them. */
     assert_true(rill_cancel(w.loop, w.file_id));
     assert_int_equal(rill_sim_run_for(w.sim, 3 * RILL_S), 0);
     assert_true(w.client.lost);
@@ -317,6 +319,7 @@ test_a_protocol_exchanged_in_get_buffer(void **unused)
             rill_create_pair(w.loop, NULL, &plain, &w.other, &exchanging, &w.client, NULL, NULL),
             0);
         assert_int_equal(rill_sim_run_until_idle(w.sim), 0);
+        assert_true(w.other.t != NULL && !w.other.lost);
         assert_int_equal(rill_transport_write(w.other.t, "hello", 5), 1);
         assert_int_equal(rill_sim_run_until_idle(w.sim), 0);
         assert_int_equal(w.client.bytes_in, 10);
@@ -337,6 +340,7 @@ test_a_smaller_send_buffer_does_not_stand_still(void **unused)
         open_world((rill_sim_personality)p, NULL);
         assert_int_equal(rill_transport_write(w.client.t, bytes, 24000), 1);
         assert_int_equal(rill_sim_run_until_idle(w.sim), 0);
+        assert_false(w.client.lost);
         assert_int_equal(rill_transport_set_option(w.client.t, RILL_OPTION_SEND_BUFFER, 4096), 0);
         (void)rill_transport_write(w.client.t, bytes, FILE_BYTES);
         assert_int_equal(rill_sim_run_until_idle(w.sim), 0);
@@ -421,6 +425,57 @@ test_a_send_without_memory_is_no_spin(void **unused)
     }
 }
 
+/* What arrives without memory to take it in is no reason to look again for ever. */
+static void
+test_an_arrival_without_memory_is_no_spin(void **unused)
+{
+    (void)unused;
+    for (int p = RILL_SIM_READINESS; p <= RILL_SIM_COMPLETION; p++) {
+        for (int warm = 0; warm < 2; warm++) { /* Then the loop has its buffer already. */
+            open_world((rill_sim_personality)p, NULL);
+            if (warm)
+                assert_int_equal(rill_sim_peer_feed(w.peer, "x", 1), 0);
+            assert_int_equal(rill_sim_run_until_idle(w.sim), 0);
+            allocator_fail(&w.memory, 1, true);
+            assert_int_equal(rill_sim_peer_feed(w.peer, "hello", 5), 0);
+            assert_int_equal(rill_sim_run_until_idle(w.sim), 0);
+            assert_int_equal(w.client.bytes_in, warm ? 6 : 0);
+            assert_int_equal(w.client.lost, !warm);
+            if (!warm)
+                assert_code(w.client.code, -ENOMEM);
+            allocator_heal(&w.memory);
+            close_world();
+        }
+    }
+}
+
+/* The same for who wants to be accepted; after the relief it is. */
+static void
+test_an_accept_without_memory_is_no_spin(void **unused)
+{
+    rill_server_options o = RILL_SERVER_OPTIONS(.host = "127.0.0.1", .port = 7001);
+    rill_server_stats stats = { .size = sizeof(stats) };
+    rill_server *server;
+    rill_sim_peer *dialer, *late;
+
+    (void)unused;
+    for (int p = RILL_SIM_READINESS; p <= RILL_SIM_COMPLETION; p++) {
+        open_world((rill_sim_personality)p, NULL);
+        assert_int_equal(rill_create_server(w.loop, &o, &plain, &w.other, &server), 0);
+        allocator_fail(&w.memory, 1, true);
+        assert_int_equal(rill_sim_dial(w.sim, NULL, "127.0.0.1:7001", &dialer), 0);
+        assert_int_equal(rill_sim_run_until_idle(w.sim), 0);
+        assert_null(w.other.t);
+        allocator_heal(&w.memory);
+        assert_int_equal(rill_sim_dial(w.sim, NULL, "127.0.0.1:7001", &late), 0);
+        assert_int_equal(rill_sim_run_for(w.sim, RILL_S), 0);
+        assert_non_null(w.other.t);
+        rill_server_get_stats(server, &stats);
+        assert_true(stats.live >= 1);
+        close_world();
+    }
+}
+
 int
 main(void)
 {
@@ -436,6 +491,8 @@ main(void)
         cmocka_unit_test(test_a_reset_within_a_write_is_no_end),
         cmocka_unit_test(test_healing_ends_planned_allocation_failures),
         cmocka_unit_test(test_a_send_without_memory_is_no_spin),
+        cmocka_unit_test(test_an_arrival_without_memory_is_no_spin),
+        cmocka_unit_test(test_an_accept_without_memory_is_no_spin),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

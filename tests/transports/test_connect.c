@@ -393,6 +393,7 @@ test_cancel_at_once_and_too_late(void **unused)
     assert_false(client.connected_called || client.made);
     assert_code(start(&RILL_CONNECT_OPTIONS(.addr = &addr), &id), 0);
     harness_until(&h, endpoint_is_answered, &client);
+    assert_code(client.connected_code, 0);
     assert_false(rill_cancel(h.loop, id));
     end_client();
     end_server(&h, &accepted, server);
@@ -444,6 +445,7 @@ test_the_hook(void **unused)
             NULL),
         0);
     harness_until(&h, endpoint_is_answered, &client);
+    assert_code(client.connected_code, 0);
     assert_int_equal(hook_calls, 2);
     assert_true(on_driver("sim") ? hook_fd == -1 : hook_fd >= 0);
     end_client();

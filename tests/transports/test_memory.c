@@ -291,6 +291,8 @@ test_creating_calls(void **unused)
             if (h.allocator.refused > 0 && rc < 0) {
                 assert_code(rc, -ENOMEM);
                 assert_null(t);
+                if (which >= 4)
+                    assert_code(rill_loop_last_error(h.loop)->code, -ENOMEM);
                 /* A page and a table may have been made, which stay with the loop. */
                 assert_true(h.allocator.blocks <= blocks + 3);
                 assert_int_equal(descriptor_count(), descriptors);
@@ -308,6 +310,63 @@ test_creating_calls(void **unused)
     }
 }
 
+static void
+file_is_done(void *arg, int rc, uint64_t count)
+{
+    (void)arg;
+    (void)rc;
+    (void)count;
+}
+
+static int
+ask(int which, rill_transport *t, int file)
+{
+    static const rill_protocol with_state = RILL_PROTOCOL(.state_size = 100);
+    rill_slice in = { .data = (const uint8_t *)"held", .len = 4 };
+
+    switch (which) {
+    case 0:
+        return rill_transport_drain_start(t, 0, RILL_NEVER, drain_is_done, NULL, NULL);
+    case 1:
+        return rill_transport_sendfile_start(t, file, 0, 1, true, file_is_done, NULL, NULL);
+    case 2:
+        return rill_transport_set_protocol(t, &with_state, NULL);
+    case 3:
+        return rill_transport_write_ref(t, "lent", 4, give_back, NULL);
+    default:
+        return rill_slice_hold(h.loop, in, &held);
+    }
+}
+
+/* A call that fails for want of memory leaves its sentence, not the one of an earlier call. */
+static void
+test_the_sentence(void **unused)
+{
+    static const char *const words[] = { "drain", "sendfile", "set_protocol", "write_ref", "hold" };
+    FILE *file = tmpfile();
+
+    (void)unused;
+    assert_non_null(file);
+    for (int which = 0; which < 5; which++) {
+        rill_transport *t = NULL;
+
+        harness_open(&h);
+        endpoint_init(&client, &h);
+        endpoint_init(&bystander, &h);
+        assert_code(create(6, &t), 0);
+        harness_settle(&h);
+        assert_code(rill_loop_last_error(h.loop)->code, 0);
+        allocator_fail(&h.allocator, 1, true);
+        assert_code(ask(which, t, fileno(file)), -ENOMEM);
+        expect_last_error(&h, -ENOMEM, words[which]);
+        allocator_heal(&h.allocator);
+        rill_transport_abort(t);
+        harness_until(&h, endpoint_is_lost, &bystander);
+        harness_close(&h);
+    }
+    fclose(file);
+}
+
 int
 main(void)
 {
@@ -315,6 +374,7 @@ main(void)
         cmocka_unit_test(test_each_allocation_fails_once),
         cmocka_unit_test(test_from_each_allocation_on_all_fail),
         cmocka_unit_test(test_creating_calls),
+        cmocka_unit_test(test_the_sentence),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

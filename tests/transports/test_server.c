@@ -220,8 +220,7 @@ test_dual_stack(void **unused)
     end_server(&h, &accepted, server);
 }
 
-/* asyncio, appendix B 45: every socket that was opened is closed, and the sentence names the one.
- * */
+/* asyncio, appendix B 45: every socket that was opened is closed; the sentence names the one. */
 static void
 test_address_in_use(void **unused)
 {

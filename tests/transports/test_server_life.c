@@ -293,6 +293,7 @@ test_drain_after_close(void **unused)
     (void)unused;
     rill_server_close(server);
     harness_settle(&h);
+    assert_false(server_gone); /* The connection keeps it. */
     assert_code(rill_server_drain_start(server, RILL_NEVER, note_drained, NULL), 0);
     peer_close(&p);
     harness_until(&h, flag_is_set, &server_gone);

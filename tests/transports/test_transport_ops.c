@@ -4,6 +4,7 @@
  */
 #include "child.h"
 #include "endpoint.h"
+#include "sweep.h"
 
 #include <rill/transport_ops.h>
 
@@ -113,7 +114,7 @@ static const rill_transport_ops manual_ops = { .size = sizeof(rill_transport_ops
     .resume_reading = manual_resume,
     .finalize = manual_finalize };
 
-static rill_transport *t;
+static rill_transport *t; /* NULL once it has been told of its end, and before there is one. */
 static struct manual *m;
 
 static void
@@ -142,6 +143,7 @@ setup(void **unused)
     (void)unused;
     asked[0] = '\0';
     finalized = false;
+    t = NULL;
     harness_open(&h);
     endpoint_init(&e, &h);
     return 0;
@@ -151,6 +153,10 @@ static int
 teardown(void **unused)
 {
     (void)unused;
+    harness_settle(&h); /* Deeds that are still to come. */
+    /* A case that a refused allocation cut short could not end what only its own hand ends. */
+    if (t != NULL && sweep_has_refused())
+        rill_transport_lost(t, RILL_EABORTED, RILL_LAYER_TRANSPORT, NULL);
     harness_close(&h);
     return 0;
 }
@@ -181,6 +187,7 @@ do_deed(void *arg)
         break;
     case LOST:
         rill_transport_lost(t, deed.code, RILL_LAYER_TRANSPORT, NULL);
+        t = NULL;
         break;
     }
 }
@@ -232,6 +239,7 @@ test_discard(void **unused)
     (void)unused;
     assert_code(rill_transport_new(h.loop, &manual_ops, NULL, &endpoint_protocol, &e, "x", &t), 0);
     rill_transport_discard(t);
+    t = NULL;
     harness_settle(&h);
     assert_true(finalized);
     assert_string_equal(e.tape, "");

@@ -2,17 +2,16 @@
  * The completion personality: the kernel acts by itself, and the loop hears of it later.
  *
  * While an io is subscribed the driver takes bytes and connections into memory of its own before
- * their record runs, up to 16 pieces, so that some are there when the owner pauses: they wait. A
- * send reads the owner's memory at its completion, at a close too: an owner that let go of it early
- * reads as a use after free. A cancel may come too late, a close takes its time. The world's thread
- * only.
+ * their record runs, up to 16 pieces, so that some are there when the owner pauses: they wait. What
+ * finds no memory stays where it is, and the owner's take fetches it from there. A send reads the
+ * owner's memory at its completion, at a close too: an owner that let go of it early reads as a use
+ * after free. A cancel may come too late, a close takes its time. The world's thread only.
  */
 #include "core/driver/sim/internal.h"
 
 #define HELD_MAX    16
 #define HELD_BYTES  ((size_t)65536)
 #define SLICE_BYTES ((size_t)16384)
-#define NO_MEMORY   RILL_MS
 #define LATE        ((uint64_t)(5 * RILL_MS))
 
 static void take_in(rill_sim *sim, sim_event *event);
@@ -52,6 +51,7 @@ push(sim_io *self, sim_held *held)
     self->held_last = held;
     self->held_count++;
     self->held_bytes += held->size;
+    self->starved = false;
     rill__sim_trace_socket(self->socket, SIM_SLICE, (uint64_t)held->result);
     rill__sim_io_mark(self);
 }
@@ -133,14 +133,27 @@ take_in(rill_sim *sim, sim_event *event)
     sim_io *self = RILL__CONTAINER(event, sim_io, recv_event);
     const rill__io *io = self->io;
 
+    (void)sim;
     if (!io->recv.active || !rill__sim_readable(self->socket))
         return;
     if (io->recv.paused && !rill__sim_fault_of(self->socket, RILL_SIM_FAULT_SLICE_LATE))
         return;
-    if (take_one(self))
+    if (take_one(self)) {
         rill__sim_completion_want(self);
-    else
-        rill__sim_schedule(sim, event, sim->now + NO_MEMORY);
+    } else {
+        self->starved = true;
+        rill__sim_io_mark(self);
+    }
+}
+
+/* The owner has fetched something itself: what is behind it may find memory again. */
+static void
+fetched(sim_io *self)
+{
+    if (!self->starved)
+        return;
+    self->starved = false;
+    rill__sim_completion_want(self);
 }
 
 int64_t
@@ -149,8 +162,11 @@ rill__sim_completion_take(sim_io *self, void *buf, size_t len)
     sim_held *held = self->held_first;
     int64_t result;
 
-    if (held == NULL) /* Ahead of the record: what has arrived can be taken at any time. */
-        return rill__sim_io_recv(self, buf, len);
+    if (held == NULL) { /* Ahead of the record: what has arrived can be taken at any time. */
+        result = rill__sim_io_recv(self, buf, len);
+        fetched(self);
+        return result;
+    }
     result = held->result;
     if (result > 0) {
         size_t left = (size_t)result - held->offset;
@@ -174,8 +190,11 @@ rill__sim_completion_accept(sim_io *self, int *ret_fd, rill_addr *ret_peer)
     sim_held *held = self->held_first;
     int rc;
 
-    if (held == NULL)
-        return rill__sim_io_accept(self, ret_fd, ret_peer);
+    if (held == NULL) {
+        rc = rill__sim_io_accept(self, ret_fd, ret_peer);
+        fetched(self);
+        return rc;
+    }
     rc = (int)held->result;
     if (rc == 0) {
         *ret_fd = held->fd;

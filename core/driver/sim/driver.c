@@ -55,7 +55,7 @@ recv_is_due(const sim_io *self)
     if (!io->recv.active || io->recv.paused)
         return false;
     if (rill__sim_completes(self->driver->sim))
-        return self->held_first != NULL;
+        return self->held_first != NULL || (self->starved && rill__sim_readable(self->socket));
     return self->spurious_read || rill__sim_readable(self->socket);
 }
 

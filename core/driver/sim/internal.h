@@ -469,6 +469,7 @@ struct sim_io {
     bool reset;
     bool send_settled; /* Completion: `result` is there. */
     bool in_flight;    /* Completion: a send was when close came. */
+    bool starved;      /* Completion: without memory to take in what has arrived. */
     uint32_t sends;
     int64_t result;
     sim_held *held_first, *held_last;
