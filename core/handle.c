@@ -47,7 +47,7 @@ rill__may_not_schedule(rill_loop *loop, rill_callback fn, const char *function)
     if (fn == NULL)
         return rill__fail(loop, RILL_EINVAL, RILL_LAYER_LOOP, "%s without a function", function);
     assert(loop->freeing);
-    return RILL_ECLOSED;
+    return rill__fail_call(loop, RILL_ECLOSED, function);
 }
 
 static void *
@@ -58,7 +58,10 @@ take(rill_loop *loop, rill__slab *slab, int *ret_rc)
     if (RILL__LIKELY(object != NULL))
         return object;
     *ret_rc = rill__slab_grow(loop, slab);
-    return *ret_rc < 0 ? NULL : rill__slab_take(slab);
+    if (*ret_rc == 0)
+        return rill__slab_take(slab);
+    (void)rill__fail_call(loop, *ret_rc, "a timer or an operation");
+    return NULL;
 }
 
 /* ---- timers ---- */

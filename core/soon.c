@@ -124,11 +124,12 @@ append_slowly(rill_loop *loop, rill_callback fn, void *arg, const char *site, ri
     if (!rill__may_schedule(loop, fn))
         return rill__may_not_schedule(loop, fn, "rill_call_soon");
     if (is_full(&loop->soons) && grow(loop, &loop->soons) < 0)
-        return -ENOMEM;
+        return rill__fail_call(loop, -ENOMEM, "rill_call_soon");
     mark = last_mark(loop);
     if (mark == NULL)
         mark = new_mark(loop);
-    return mark != NULL ? append(loop, mark, fn, arg, site, ret_id) : -ENOMEM;
+    return mark != NULL ? append(loop, mark, fn, arg, site, ret_id)
+                        : rill__fail_call(loop, -ENOMEM, "rill_call_soon");
 }
 
 int

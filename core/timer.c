@@ -58,8 +58,7 @@ heap_meld(rill__timer *a, rill__timer *b)
     return a;
 }
 
-/* Make one heap of a list of siblings: pair them from the left, then meld the pairs from the right.
- * */
+/* Make one heap of a list of siblings: pair them from the left, meld the pairs from the right. */
 static rill__timer *
 heap_merge_siblings(rill__timer *first)
 {

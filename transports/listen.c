@@ -319,13 +319,22 @@ rill__listen_all(rill_server *server, const rill_server_options *options)
 }
 
 int
-rill__listener_start(listener *l)
+rill__listener_listen(listener *l)
 {
     rill_loop *loop = l->server->loop;
     int rc = loop->sys->listen(loop->driver, l->io.fd, l->server->options.backlog);
 
-    if (rc == 0)
-        rc = loop->ops->subscribe(loop->driver, &l->io);
+    return rc < 0 ? fail_bind(l->server, &l->addr, rc) : 0;
+}
+
+int
+rill__listener_accept(listener *l)
+{
+    rill_loop *loop = l->server->loop;
+    int rc;
+
+    loop->ops->resume(loop->driver, &l->io);
+    rc = loop->ops->subscribe(loop->driver, &l->io);
     return rc < 0 ? fail_bind(l->server, &l->addr, rc) : 0;
 }
 

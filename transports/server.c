@@ -286,23 +286,37 @@ server_describe(const rill__object *object, char *buf, size_t size)
 static const rill__object_ops server_object_ops = { .end = server_end,
     .describe = server_describe };
 
+/* On all or on none. */
+static int
+accept_on_all(rill_server *server)
+{
+    int rc = 0;
+    size_t i = 0;
+
+    while (i < server->count && rc == 0)
+        rc = rill__listener_accept(&server->listeners[i++]);
+    while (rc < 0 && i-- > 0)
+        server->loop->ops->pause(server->loop->driver, &server->listeners[i].io);
+    return rc;
+}
+
 int
 rill_server_start_serving(rill_server *server)
 {
+    int rc = 0;
+
     RILL__REQUIRE(server != NULL);
     check_server(server, "rill_server_start_serving");
     if (server->closing)
         return rill__fail(server->loop, RILL_ECLOSED, RILL_LAYER_TRANSPORT, "the server is closed");
     if (server->serving)
         return 0;
-    for (size_t i = 0; i < server->count; i++) {
-        int rc = rill__listener_start(&server->listeners[i]);
-
-        if (rc < 0)
-            return rc;
-    }
-    server->serving = true;
-    return 0;
+    for (size_t i = 0; i < server->count && rc == 0; i++)
+        rc = rill__listener_listen(&server->listeners[i]);
+    if (rc == 0)
+        rc = accept_on_all(server);
+    server->serving = rc == 0;
+    return rc;
 }
 
 static int

@@ -59,7 +59,9 @@ struct rill_server {
 
 /* listen.c */
 int rill__listen_all(rill_server *server, const rill_server_options *options);
-int rill__listener_start(listener *l);
+int rill__listener_listen(listener *l);
+/* After it: take the connections, also once more. */
+int rill__listener_accept(listener *l);
 void rill__listener_stop(listener *l);
 void rill__listener_close_fd(listener *l); /* Not attached yet. */
 

@@ -243,7 +243,8 @@ RILL_API void
 rill_loop_default_error_handler(rill_loop *loop, const rill_error_context *context, void *arg);
 
 /* What the last call on this loop that returned an error has to say about it, with names and
- * addresses; borrowed until the next failing call. Its code is 0 when no call has failed. */
+ * addresses; borrowed until the next failing call. Its code is 0 when no call has failed. Not for
+ * calls from other threads, nor for RILL_EFORK. */
 RILL_API const rill_reason *rill_loop_last_error(const rill_loop *loop);
 
 /* Debug mode: report callbacks that take `slow_callback` or longer with their name and site, name

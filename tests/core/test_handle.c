@@ -4,6 +4,8 @@
  */
 #include "harness.h"
 
+#include <errno.h>
+
 static harness h;
 static size_t ran;
 
@@ -44,6 +46,30 @@ test_nothing_has_the_id_zero(void **unused)
         assert_true(id != 0);
         assert_true(rill_cancel(h.loop, id));
     }
+}
+
+/* Until a call fails: 100,000 are more than what was made before has room for. */
+static int
+schedule_until_refused(bool soon)
+{
+    int rc = 0;
+
+    for (int i = 0; i < 100000 && rc == 0; i++)
+        rc = soon ? rill_call_soon(h.loop, count_run, NULL, NULL)
+                  : rill_call_later(h.loop, RILL_S, count_run, NULL, NULL);
+    return rc;
+}
+
+static void
+test_no_memory_has_a_sentence(void **unused)
+{
+    (void)unused;
+    allocator_fail(&h.allocator, 1, true);
+    assert_code(schedule_until_refused(true), -ENOMEM);
+    expect_last_error(&h, -ENOMEM, "call_soon");
+    assert_code(schedule_until_refused(false), -ENOMEM);
+    expect_last_error(&h, -ENOMEM, "timer");
+    allocator_heal(&h.allocator);
 }
 
 /* Far more ids than places: an old one must not name what took its place. */
@@ -182,6 +208,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(test_nothing_has_the_id_zero),
+        CASE(test_no_memory_has_a_sentence),
         CASE(test_stale_ids_name_nothing),
         CASE(test_random_ids_name_nothing),
         CASE(test_ids_of_another_loop_name_nothing),
