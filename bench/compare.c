@@ -136,6 +136,22 @@ workloads_choose(struct run *run, const char *only)
     }
 }
 
+/* Asks the binary itself: what is linked need not be what a package manager knows. */
+static void
+version_read(const char *path, char ret[VERSION_BYTES])
+{
+    char command[PATH_MAX + 16];
+    FILE *answer;
+
+    (void)snprintf(command, sizeof(command), "'%s' version", path);
+    answer = popen(command, "r");
+    if (answer == NULL || fgets(ret, VERSION_BYTES, answer) == NULL)
+        ret[0] = '\0';
+    ret[strcspn(ret, "\n")] = '\0';
+    if (answer != NULL && pclose(answer) != 0)
+        ret[0] = '\0';
+}
+
 static void
 contestants_choose(struct run *run, const char *who)
 {
@@ -146,11 +162,13 @@ contestants_choose(struct run *run, const char *who)
         if (i != 0 && !selected(who, contestant->name))
             continue;
         (void)snprintf(path, sizeof(path), "%s/%s", run->directory, contestant->binary);
-        if (access(path, X_OK) == 0)
-            run->contestants[run->contestant_count++] = contestant;
-        else
+        if (access(path, X_OK) != 0) {
             fprintf(stderr, "compare: %s is left out, %s is not built\n", contestant->name,
                 contestant->binary);
+            continue;
+        }
+        version_read(path, run->versions[run->contestant_count]);
+        run->contestants[run->contestant_count++] = contestant;
     }
     if (run->contestant_count == 0 || run->contestants[0] != &contestants_known[0]) {
         fputs("compare: the floor, contestant-epoll, is not built\n", stderr);

@@ -14,6 +14,8 @@
 
 enum { CONTESTANTS_MAX = 16, WORKLOADS_MAX = 64, ROUNDS_MAX = 201, IDLE_ROUNDS_MAX = 3 };
 
+enum { VERSION_BYTES = 64 };
+
 struct contestant {
     const char *name;
     const char *binary;   /* Beside `compare`. */
@@ -34,6 +36,7 @@ struct cell {
 
 struct run {
     const struct contestant *contestants[CONTESTANTS_MAX]; /* [0] is the floor. */
+    char versions[CONTESTANTS_MAX][VERSION_BYTES];         /* Of the libraries: `libuv 1.44.2`. */
     size_t contestant_count;
     struct workload workloads[WORKLOADS_MAX];
     size_t workload_count;

@@ -27,11 +27,15 @@ int
 main(int argc, char **argv)
 {
     static const rill_protocol echo = RILL_PROTOCOL(.data_received = data_received);
-    struct contestant_where where = contestant_parse(argc, argv);
+    char version[32];
+    struct contestant_where where;
     rill_server_options options = RILL_SERVER_OPTIONS(.backlog = CONTESTANT_BACKLOG);
     rill_server *server;
     rill_loop *loop;
 
+    (void)snprintf(version, sizeof(version), "%d.%d.%d", rill_version() / 10000,
+        rill_version() / 100 % 100, rill_version() % 100);
+    where = contestant_parse(argc, argv, "rill", version);
     if (where.path != NULL) {
         options.path = where.path;
     } else {

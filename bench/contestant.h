@@ -2,10 +2,14 @@
  * What every contestant shares and no timing depends on: the command line.
  *
  *     contestant MODE WHERE [CERT KEY]
+ *     contestant version
  *
  * MODE is `tcp` (WHERE is a port of 127.0.0.1) or `unix` (WHERE is a path). The contestant serves
  * an echo on one thread until SIGTERM. CERT and KEY are kept for a TLS mode; a contestant that is
  * asked for a mode it lacks says so and leaves with status 3, which `compare` reports as absent.
+ *
+ * Asked for its version it names the library that is really linked, such as `libuv 1.44.2`: ratios
+ * of one version say little about another.
  *
  * Valid C and C++.
  */
@@ -24,12 +28,16 @@ struct contestant_where {
 };
 
 static inline struct contestant_where
-contestant_parse(int argc, char **argv)
+contestant_parse(int argc, char **argv, const char *library, const char *version)
 {
     struct contestant_where where = { NULL, 0 };
 
+    if (argc == 2 && strcmp(argv[1], "version") == 0) {
+        printf("%s %s\n", library, version);
+        exit(0);
+    }
     if (argc != 3 && argc != 5) {
-        fprintf(stderr, "usage: %s tcp PORT | unix PATH\n", argv[0]);
+        fprintf(stderr, "usage: %s tcp PORT | unix PATH | version\n", argv[0]);
         exit(CONTESTANT_USAGE);
     }
     if (strcmp(argv[1], "tcp") == 0) {

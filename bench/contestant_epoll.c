@@ -162,7 +162,7 @@ serve(void)
 int
 main(int argc, char **argv)
 {
-    struct contestant_where where = contestant_parse(argc, argv);
+    struct contestant_where where = contestant_parse(argc, argv, "epoll", "0");
     struct epoll_event event = { .events = EPOLLIN, .data.ptr = NULL };
     struct sigaction action = { .sa_handler = on_term };
 

@@ -81,7 +81,7 @@ base_new(void)
 int
 main(int argc, char **argv)
 {
-    struct contestant_where where = contestant_parse(argc, argv);
+    struct contestant_where where = contestant_parse(argc, argv, "libevent", event_get_version());
     struct event_base *base = base_new();
     int fd = contestant_listen(where);
     struct evconnlistener *listener =

@@ -139,7 +139,7 @@ on_term(evutil_socket_t signal_number, short what, void *arg)
 int
 main(int argc, char **argv)
 {
-    struct contestant_where where = contestant_parse(argc, argv);
+    struct contestant_where where = contestant_parse(argc, argv, "libevent", event_get_version());
     struct event_config *config = event_config_new();
     struct event *term;
     struct event *acceptor;

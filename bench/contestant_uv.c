@@ -171,7 +171,7 @@ listen_unix(const char *path)
 int
 main(int argc, char **argv)
 {
-    struct contestant_where where = contestant_parse(argc, argv);
+    struct contestant_where where = contestant_parse(argc, argv, "libuv", uv_version_string());
     size_t read_bytes = contestant_read_bytes((size_t)64 * 1024);
     char *bytes = malloc(read_bytes);
     uv_signal_t term;

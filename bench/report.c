@@ -151,6 +151,24 @@ table_of_latency(const struct run *run, FILE *out)
     fputc('\n', out);
 }
 
+static void
+line_of_versions(const struct run *run, FILE *out)
+{
+    const char *between = "Linked: ";
+
+    for (size_t c = 1; c < run->contestant_count; c++) {
+        bool told = run->versions[c][0] == '\0';
+
+        for (size_t before = 0; before < c; before++)
+            told |= strcmp(run->versions[c], run->versions[before]) == 0;
+        if (told)
+            continue;
+        fprintf(out, "%s%s", between, run->versions[c]);
+        between = ", ";
+    }
+    fputs(between[0] == ',' ? ".\n\n" : "", out);
+}
+
 void
 report_markdown(const struct run *run, FILE *out)
 {
@@ -166,6 +184,7 @@ report_markdown(const struct run *run, FILE *out)
         "core %d%s; %zu cells failed.\n\n",
         run->rounds, run->seconds, run->slices, run->server_core, run->load_core,
         run->realtime ? ", both in SCHED_RR" : "", run->failures);
+    line_of_versions(run, out);
     if (any_busy) {
         table_of_ratios(run, out);
         table_against_rivals(run, out);
@@ -194,7 +213,7 @@ json_cell(const struct cell *cell, FILE *out)
             (unsigned long long)cell->p99_ns, (unsigned long long)cell->p999_ns);
 }
 
-/* Names hold letters, digits and dashes only, so nothing needs escaping. */
+/* Names and versions hold letters, digits, dots, blanks and dashes only: nothing to escape. */
 void
 report_json(const struct run *run, FILE *out)
 {
@@ -203,8 +222,11 @@ report_json(const struct run *run, FILE *out)
     fputs("  \"cells\": [", out);
     for (size_t w = 0; w < run->workload_count; w++)
         for (size_t c = 0; c < run->contestant_count; c++) {
-            fprintf(out, "%s\n    {\"workload\": \"%s\", \"contestant\": \"%s\", \"rounds\": [",
-                w + c == 0 ? "" : ",", run->workloads[w].name, run->contestants[c]->name);
+            fprintf(out,
+                "%s\n    {\"workload\": \"%s\", \"contestant\": \"%s\", \"version\": \"%s\", "
+                "\"rounds\": [",
+                w + c == 0 ? "" : ",", run->workloads[w].name, run->contestants[c]->name,
+                run->versions[c]);
             for (size_t round = 0; round < run->rounds; round++) {
                 fputs(round == 0 ? "" : ", ", out);
                 json_cell(run_cell(run, w, c, round), out);

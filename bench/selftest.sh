@@ -65,6 +65,7 @@ for contestant in "$directory"/contestant-*; do
         with_server "$workload" "$operations" "$contestant" "$mode" "$where" ||
             complain "$name, $workload: $(cat "$scratch/load" "$scratch/server")"
     done
+    "$contestant" version | grep -q '^[a-z]* [0-9]' || complain "$name does not tell its version"
     rc=0
     "$contestant" smoke-signals 1 2>/dev/null || rc=$?
     [ "$rc" = 3 ] || complain "$name answers an unknown mode with status $rc, not 3"

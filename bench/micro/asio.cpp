@@ -1,15 +1,12 @@
-// Boost.Asio in process: steady_timer, post within the thread and across threads. Concurrency hint
-// 1 where one thread is at work, the default where two meet.
-#define BOOST_ASIO_NO_DEPRECATED
+// Asio in process: steady_timer, post within the thread and across threads. Concurrency hint
+// UNSAFE where one thread is at work, the default where two meet.
+#include "../asio_of_choice.h"
 #include "micro.h"
 
-#include <boost/asio.hpp>
 #include <csignal>
 #include <memory>
 #include <vector>
 
-namespace asio = boost::asio;
-using boost::system::error_code;
 using clock_type = asio::steady_timer::clock_type;
 using milliseconds = std::chrono::milliseconds;
 
@@ -56,7 +53,7 @@ timers_cancel(asio::io_context &context, Timers &timers)
 double
 timers_measure(bool is_cancel)
 {
-    asio::io_context context(1);
+    asio::io_context context(asio_unlocked);
     auto timers = timers_open(context, MICRO_TIMERS);
     std::uint64_t start;
     double result;
@@ -89,7 +86,7 @@ timer_cancel()
 double
 timer_rearm()
 {
-    asio::io_context context(1);
+    asio::io_context context(asio_unlocked);
     auto timers = timers_open(context, MICRO_IDLE_TIMERS);
     std::uint64_t state = MICRO_SEED;
     clock_type::time_point due = clock_type::now() + milliseconds(30000);
@@ -116,7 +113,7 @@ timer_rearm()
 double
 timer_fire()
 {
-    asio::io_context context(1);
+    asio::io_context context(asio_unlocked);
     auto timers = timers_open(context, MICRO_TIMERS);
     std::uint64_t state = MICRO_SEED;
     std::uint64_t fired = 0;
@@ -137,7 +134,7 @@ timer_fire()
 double
 soon_batch()
 {
-    asio::io_context context(1);
+    asio::io_context context(asio_unlocked);
     guard work = asio::make_work_guard(context);
     std::uint64_t ran = 0;
     std::uint64_t start = 0;
@@ -167,7 +164,7 @@ struct chain {
 double
 soon_chain()
 {
-    asio::io_context context(1);
+    asio::io_context context(asio_unlocked);
     std::uint64_t left = MICRO_CHAIN;
     std::uint64_t start = micro_now_ns();
 
@@ -179,7 +176,7 @@ soon_chain()
 double
 loop_turn()
 {
-    asio::io_context context(1);
+    asio::io_context context(asio_unlocked);
     asio::signal_set signals(context, SIGUSR1); // Keeps the reactor polling.
     std::uint64_t start;
 
