@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 static const struct demo_scene scenes[] = {
-    { "echo", 30, scene_echo },
+    { "echo", 60, scene_echo },
     { "idle", 30, scene_idle },
     { "slow-reader", 30, scene_slow_reader },
 #if DEMO_WITH_SIM
