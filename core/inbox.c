@@ -52,8 +52,9 @@ struct rill__inbox {
     atomic_size_t wakes;    /* Calls of the driver's wake that have returned. */
     char apart[CACHE_LINE]; /* What follows is the loop's. */
 
-    ring *oldest; /* What it takes from. */
+    ring *oldest; /* What it takes from; */
     uint64_t head;
+    slot *first;        /* and there, the slot at head. */
     uint64_t batch_end; /* The queued node runs up to here. */
     size_t wakes_owed;  /* Times that a sender found ASLEEP. */
     bool asleep;        /* The slot at head has, or had, ASLEEP. */
@@ -119,6 +120,7 @@ rill__inbox_new(rill_loop *loop, rill__inbox **ret_inbox)
     inbox->oldest = first_ring(inbox);
     inbox->oldest->capacity = RING_FIRST;
     ring_start(inbox->oldest, 0, NULL);
+    inbox->first = slot_at(inbox->oldest, 0);
     atomic_init(&inbox->newest, inbox->oldest);
     (void)rill__inbox_may_sleep(inbox); /* Until its first turn it may be waited for, too. */
     *ret_inbox = inbox;
@@ -151,36 +153,35 @@ rill__inbox_may_sleep(rill__inbox *inbox)
     if (rill__bug("lost_wakeup"))
         return true;
     if (!inbox->asleep)
-        inbox->asleep = atomic_compare_exchange_strong(
-            &slot_at(inbox->oldest, inbox->head)->word, &empty, empty | ASLEEP);
+        inbox->asleep = atomic_compare_exchange_strong(&inbox->first->word, &empty, empty | ASLEEP);
     return inbox->asleep;
 }
 
+/* A word that a sender has exchanged meanwhile does not have the bit, and does not mind. */
 void
 rill__inbox_awake(rill__inbox *inbox)
 {
-    uint64_t asleep = inbox->head << 1 | ASLEEP;
-
     if (!inbox->asleep)
         return;
     inbox->asleep = false;
-    if (!atomic_compare_exchange_strong(
-            &slot_at(inbox->oldest, inbox->head)->word, &asleep, asleep & ~ASLEEP))
+    if ((atomic_fetch_and(&inbox->first->word, ~ASLEEP) & ASLEEP) == 0)
         inbox->wakes_owed++;
 }
 
 /* The slot at head if a message is in it, or NULL: none, or its sender is still writing. */
-static slot *
+static inline slot *
 first_message(rill__inbox *inbox)
 {
     for (;;) {
-        slot *s = slot_at(inbox->oldest, inbox->head);
+        slot *s = inbox->first;
 
-        if (atomic_load_explicit(&s->word, memory_order_acquire) != (inbox->head + 1) << 1)
+        if (RILL__LIKELY(
+                atomic_load_explicit(&s->word, memory_order_acquire) != (inbox->head + 1) << 1))
             return NULL;
         if (s->message.fn != NULL)
             return s;
         inbox->oldest = s->message.arg; /* Its first position is the link's. */
+        inbox->first = slot_at(inbox->oldest, inbox->head);
     }
 }
 
@@ -203,6 +204,7 @@ run_batch(rill__ready *node)
         message m = s->message;
         uint64_t again = inbox->head++ + inbox->oldest->capacity;
 
+        inbox->first = slot_at(inbox->oldest, inbox->head);
         atomic_store_explicit(&s->word, again << 1, memory_order_release);
         loop->current_site = m.site;
         m.fn(m.arg);
@@ -231,12 +233,10 @@ take_batch(rill_loop *loop, rill__inbox *inbox)
 bool
 rill__inbox_take(rill_loop *loop, rill__inbox *inbox)
 {
-    if (inbox->queued)
-        return true; /* A step with a limit left the last batch on the ready list. */
-    if (rill__inbox_is_empty(inbox))
-        return false;
-    take_batch(loop, inbox);
-    return true;
+    /* Queued already: a step with a limit left the last batch on the ready list. */
+    if (RILL__UNLIKELY(first_message(inbox) != NULL && !inbox->queued))
+        take_batch(loop, inbox);
+    return inbox->queued;
 }
 
 void

@@ -161,21 +161,24 @@ run_one_timed(rill_loop *loop)
             loop->current_site != NULL ? loop->current_site : "(the library's own)");
 }
 
+static RILL__RARE void
+run_all_timed(rill_loop *loop)
+{
+    while (loop->ran != loop->turn_end)
+        run_one_timed(loop);
+}
+
 static void
 run_ready(rill_loop *loop, size_t callbacks_max)
 {
-    bool timed = loop->debug;
-
     loop->turn_end = loop->queued;
     if (callbacks_max != 0 && rill__loop_ready(loop) > callbacks_max)
         loop->turn_end = loop->ran + callbacks_max;
     loop->in_callback = true;
-    while (loop->ran != loop->turn_end) {
-        if (RILL__UNLIKELY(timed))
-            run_one_timed(loop);
-        else
-            run_one(loop);
-    }
+    if (RILL__UNLIKELY(loop->debug))
+        run_all_timed(loop);
+    while (loop->ran != loop->turn_end)
+        run_one(loop);
     loop->in_callback = false;
 }
 
@@ -197,7 +200,7 @@ wait_deadline(rill_loop *loop, bool may_wait, rill_ns until)
 
     if (!may_wait || rill__loop_ready(loop) != 0 || loop->stop)
         return 0;
-    next = rill__timers_next(&loop->timers);
+    next = loop->timers.count != 0 ? rill__timers_next(&loop->timers) : RILL_NEVER;
     if (until != RILL_NEVER && (next == RILL_NEVER || until < next))
         next = until;
     if (!rill__inbox_may_sleep(loop->inbox))
