@@ -267,17 +267,20 @@ typedef struct rill__soon {
     const char *site;
 } rill__soon;
 
-/* Stands on the ready list for the next `count` callbacks of the ring; its `run` is NULL. */
+/* Stands on the ready list for the ring's callbacks between the mark before it and `end`; its `run`
+ * is NULL. The last mark's end is the ring's tail, and not written down before another follows. */
 typedef struct rill__soons_mark {
     rill__ready ready;
-    size_t count;
+    uint64_t end;
 } rill__soons_mark;
 
 typedef struct rill__soons {
     rill__soon *ring;
-    uint64_t capacity; /* A power of two, or 0 before the first. */
-    uint64_t head;     /* Positions count up for ever. */
+    uint64_t mask; /* Its slots, a power of two, less 1. */
+    uint64_t head; /* Positions count up for ever. */
     uint64_t tail;
+    uint64_t limit; /* Below it the tail may move without a look at anything else. */
+    rill__soons_mark *last;
     rill__ready *free_marks;
     rill__soons_mark first_mark; /* Mostly there is only one. */
 } rill__soons;
@@ -292,7 +295,20 @@ rill__soons_mark_of(rill__ready *node)
     return node->run == NULL ? RILL__CONTAINER(node, rill__soons_mark, ready) : NULL;
 }
 
-/* The mark was taken off the list: forget its callbacks. */
+static inline uint64_t
+rill__soons_end_of(const rill__soons *soons, const rill__soons_mark *mark)
+{
+    return mark == soons->last ? soons->tail : mark->end;
+}
+
+/* Something else is now at the end of the ready list, or call_soon has to be refused. */
+static inline void
+rill__soons_interrupt(rill__soons *soons)
+{
+    soons->limit = 0;
+}
+
+/* The mark was taken off the list: forget what callbacks it has left. */
 void rill__soons_drop(rill_loop *loop, rill__soons_mark *mark);
 
 /* ---- timers of the user's (handle.c) ---- */
@@ -459,16 +475,24 @@ rill__loop_ready(const rill_loop *loop)
             return RILL_EINVAL;           \
     } while (0)
 
+/* Is it the loop's thread and process that asks, and for something? */
+static inline bool
+rill__may_ask(const rill_loop *loop, rill_callback fn)
+{
+    return RILL__LIKELY(loop->fork_generation == rill__fork_generation &&
+                        (!loop->running || rill__running == loop) && fn != NULL);
+}
+
 /* May something be scheduled? If not, rill__may_not_schedule says why (or panics). */
 static inline bool
 rill__may_schedule(const rill_loop *loop, rill_callback fn)
 {
-    return RILL__LIKELY(loop->fork_generation == rill__fork_generation &&
-                        (!loop->running || rill__running == loop) && fn != NULL && !loop->freeing);
+    return rill__may_ask(loop, fn) && RILL__LIKELY(!loop->freeing);
 }
 
 RILL__RARE int rill__may_not_schedule(rill_loop *loop, rill_callback fn, const char *function);
 
+/* For marks; all else goes through rill__loop_push. */
 static inline void
 rill__loop_append(rill_loop *loop, rill__ready *node)
 {
@@ -485,6 +509,7 @@ static inline void
 rill__loop_push(rill_loop *loop, rill__ready *node)
 {
     rill__loop_append(loop, node);
+    rill__soons_interrupt(&loop->soons);
     loop->queued++;
 }
 

@@ -73,15 +73,18 @@ void
 rill__loop_unlink(rill_loop *loop, rill__ready *node)
 {
     rill__ready *previous = NULL;
-    size_t position = 0;
+    uint64_t soons = loop->soons.head; /* As far as the walk has come. */
+    uint64_t position = loop->ran;
 
     for (rill__ready *n = loop->ready_head; n != NULL && n != node; n = n->next) {
         rill__soons_mark *mark = rill__soons_mark_of(n);
+        uint64_t end = mark != NULL ? rill__soons_end_of(&loop->soons, mark) : soons;
 
         previous = n;
-        position += mark != NULL ? mark->count : 1;
+        position += mark != NULL ? end - soons : 1;
+        soons = end;
     }
-    if (loop->ran + position < loop->turn_end)
+    if (position < loop->turn_end)
         loop->turn_end--; /* Else one that was queued in this turn would take its place in it. */
     rill__check(previous != NULL ? previous->next == node : loop->ready_head == node);
     if (previous != NULL)
@@ -104,40 +107,48 @@ remove_head(rill_loop *loop)
 static inline const rill__soon *
 first_soon(const rill__soons *soons)
 {
-    return &soons->ring[soons->head & (soons->capacity - 1)];
+    return &soons->ring[soons->head & soons->mask];
 }
 
-static inline void
-run_soon(rill_loop *loop, rill__soons_mark *mark)
+/* The mark keeps its place until the last of them has returned: what that one schedules can follow
+ * in it. */
+static __attribute__((noinline)) void
+run_soons(rill_loop *loop, rill__soons_mark *mark, uint64_t max)
 {
     rill__soons *soons = &loop->soons;
-    const rill__soon *soon = first_soon(soons);
-    rill_callback fn = soon->fn;
-    void *arg = soon->arg;
+    uint64_t ran = loop->ran;
+    uint64_t head = soons->head;
+    uint64_t count = rill__soons_end_of(soons, mark) - head;
+    uint64_t end = head + (count < max ? count : max);
 
-    soons->head++;
-    if (--mark->count == 0) {
-        remove_head(loop);
-        mark->ready.next = soons->free_marks;
-        soons->free_marks = &mark->ready;
-    }
-    fn(arg);
+    do {
+        const rill__soon *soon = &soons->ring[head & soons->mask];
+
+        soons->head = ++head;
+        loop->ran = ++ran;
+        soon->fn(soon->arg);
+        run_epilogue(loop);
+    } while (head != end);
+    if (head != rill__soons_end_of(soons, mark))
+        return;
+    remove_head(loop);
+    rill__soons_drop(loop, mark);
 }
 
-/* One callback, and what it left for the time after it. */
+/* The callbacks of the first node, at most `max`, and what they left for the time after them. */
 static inline void
-run_one(rill_loop *loop)
+run_head(rill_loop *loop, uint64_t max)
 {
     rill__ready *node = loop->ready_head;
     rill__soons_mark *mark = rill__soons_mark_of(node);
 
-    loop->ran++;
     if (mark != NULL) {
-        run_soon(loop, mark);
-    } else {
-        remove_head(loop);
-        node->run(node);
+        run_soons(loop, mark, max);
+        return;
     }
+    loop->ran++;
+    remove_head(loop);
+    node->run(node);
     run_epilogue(loop);
 }
 
@@ -150,7 +161,7 @@ run_one_timed(rill_loop *loop)
 
     loop->current_site = soon ? first_soon(&loop->soons)->site : NULL;
     loop->current_what = NULL;
-    run_one(loop);
+    run_head(loop, 1);
     took = loop->ops->now(loop->driver) - start;
     if (took >= loop->slow_callback)
         rill__report(loop, RILL_ERROR_SLOW, 0, loop->current_site, NULL, NULL,
@@ -178,7 +189,7 @@ run_ready(rill_loop *loop, size_t callbacks_max)
     if (RILL__UNLIKELY(loop->debug))
         run_all_timed(loop);
     while (loop->ran != loop->turn_end)
-        run_one(loop);
+        run_head(loop, loop->turn_end - loop->ran);
     loop->in_callback = false;
 }
 
@@ -629,6 +640,7 @@ end_everything(rill_loop *loop)
 
     run_posts(loop);
     loop->freeing = true;
+    rill__soons_interrupt(&loop->soons);
     (void)rill__handles_drop(loop);
     leftovers += end_objects(loop, RILL__OBJECT_CONNECT);
     leftovers += end_objects(loop, RILL__OBJECT_SERVER);

@@ -2,14 +2,14 @@
  * call_soon: a ring of callbacks, and marks on the ready list that say where they stand.
  *
  * The callbacks of all call_soon calls are in one ring, in order. The ready list holds a mark (a
- * rill__soons_mark) for every stretch of them that no other node interrupts, with the number of
- * callbacks it stands for: a second call_soon in a row only writes its slot and counts. Marks are
- * the only thing here that has to be on the list, so records and timers still queue without memory.
+ * rill__soons_mark) for every stretch of them that no other node interrupts, with the position
+ * where it ends: a second call_soon in a row only writes its slot and counts. Marks are the only
+ * thing here that has to be on the list, so records and timers still queue without memory.
  *
  * An id is the position in the ring, counted since the loop was made: it is never given twice, and
  * is stale as soon as the ring's head has passed it. Canceled callbacks keep their slot until their
- * turn comes, with a function that does nothing. Invariant: the marks' counts add up to
- * tail - head. Loop thread only.
+ * turn comes, with a function that does nothing. Invariant: as long as the limit lies above the
+ * tail, the last mark is the list's last node and the slot at the tail is free. Loop thread only.
  */
 #include <errno.h>
 
@@ -27,10 +27,16 @@ rill__soons_init(rill_loop *loop)
     rill__soons *soons = &loop->soons;
 
     /* Elsewhere for every loop with the same tag, so that an id of one means nothing to another. */
-    soons->head = (uint64_t)loop->generation_salt << (POSITION_BITS - 32);
+    soons->head = ((uint64_t)loop->generation_salt << (POSITION_BITS - 32)) + 1;
     soons->tail = soons->head;
     soons->first_mark.ready.next = NULL;
     soons->free_marks = &soons->first_mark.ready;
+}
+
+static size_t
+ring_bytes(const rill__soons *soons)
+{
+    return soons->ring != NULL ? (soons->mask + 1) * sizeof(*soons->ring) : 0;
 }
 
 void
@@ -39,25 +45,24 @@ rill__soons_done(rill_loop *loop)
     rill__soons *soons = &loop->soons;
 
     assert(soons->head == soons->tail);
-    rill__free(loop, soons->ring, soons->capacity * sizeof(*soons->ring), RILL_TAG_HANDLE);
+    rill__free(loop, soons->ring, ring_bytes(soons), RILL_TAG_HANDLE);
     soons->ring = NULL;
-    soons->capacity = 0;
 }
 
 /* The ring doubles; what is in it keeps its positions. */
 static int
 grow(rill_loop *loop, rill__soons *soons)
 {
-    uint64_t capacity = soons->capacity != 0 ? soons->capacity * 2 : RING_MIN;
+    uint64_t capacity = soons->ring != NULL ? (soons->mask + 1) * 2 : RING_MIN;
     rill__soon *ring = rill__alloc(loop, capacity * sizeof(*ring), RILL_TAG_HANDLE);
 
     if (ring == NULL)
         return -ENOMEM;
     for (uint64_t i = soons->head; i != soons->tail; i++)
-        ring[i & (capacity - 1)] = soons->ring[i & (soons->capacity - 1)];
-    rill__free(loop, soons->ring, soons->capacity * sizeof(*ring), RILL_TAG_HANDLE);
+        ring[i & (capacity - 1)] = soons->ring[i & soons->mask];
+    rill__free(loop, soons->ring, ring_bytes(soons), RILL_TAG_HANDLE);
     soons->ring = ring;
-    soons->capacity = capacity;
+    soons->mask = capacity - 1;
     return 0;
 }
 
@@ -77,26 +82,16 @@ new_mark(rill_loop *loop)
             return NULL;
     }
     mark->ready.run = NULL;
-    mark->count = 0;
     rill__loop_append(loop, &mark->ready);
     return mark;
 }
 
-/* The mark that a call_soon now belongs to, or NULL. */
-static inline rill__soons_mark *
-last_mark(rill_loop *loop)
-{
-    return loop->ready_tail != NULL ? rill__soons_mark_of(loop->ready_tail) : NULL;
-}
-
 static inline int
-append(rill_loop *loop, rill__soons_mark *mark, rill_callback fn, void *arg, const char *site,
-    rill_id *ret_id)
+append(rill_loop *loop, rill_callback fn, void *arg, const char *site, rill_id *ret_id)
 {
     rill__soons *soons = &loop->soons;
-    rill__soon *soon = &soons->ring[soons->tail & (soons->capacity - 1)];
+    rill__soon *soon = &soons->ring[soons->tail & soons->mask];
 
-    mark->count++;
     loop->queued++;
     if (ret_id != NULL)
         *ret_id = (rill_id)RILL__ID_SOON << RILL__KIND_SHIFT | (rill_id)loop->tag << POSITION_BITS |
@@ -110,38 +105,54 @@ append(rill_loop *loop, rill__soons_mark *mark, rill_callback fn, void *arg, con
     return 0;
 }
 
-static inline bool
+static bool
 is_full(const rill__soons *soons)
 {
-    return soons->tail - soons->head == soons->capacity;
+    return soons->ring == NULL || soons->tail - soons->head == soons->mask + 1;
+}
+
+/* Make room and a mark for the next ones. */
+static int
+open_stretch(rill_loop *loop)
+{
+    rill__soons *soons = &loop->soons;
+    rill__ready *tail = loop->ready_tail;
+
+    if (is_full(soons) && grow(loop, soons) < 0)
+        return -ENOMEM;
+    if (tail == NULL || rill__soons_mark_of(tail) == NULL) {
+        rill__soons_mark *mark = new_mark(loop);
+
+        if (mark == NULL)
+            return -ENOMEM;
+        if (soons->last != NULL)
+            soons->last->end = soons->tail;
+        soons->last = mark;
+    }
+    soons->limit = soons->head + soons->mask + 1;
+    return 0;
 }
 
 static RILL__RARE int
 append_slowly(rill_loop *loop, rill_callback fn, void *arg, const char *site, rill_id *ret_id)
 {
-    rill__soons_mark *mark;
+    int rc;
 
     if (!rill__may_schedule(loop, fn))
         return rill__may_not_schedule(loop, fn, "rill_call_soon");
-    if (is_full(&loop->soons) && grow(loop, &loop->soons) < 0)
-        return rill__fail_call(loop, -ENOMEM, "rill_call_soon");
-    mark = last_mark(loop);
-    if (mark == NULL)
-        mark = new_mark(loop);
-    return mark != NULL ? append(loop, mark, fn, arg, site, ret_id)
-                        : rill__fail_call(loop, -ENOMEM, "rill_call_soon");
+    rc = open_stretch(loop);
+    return rc < 0 ? rill__fail_call(loop, rc, "rill_call_soon")
+                  : append(loop, fn, arg, site, ret_id);
 }
 
 int
 rill_call_soon_site(rill_loop *loop, rill_callback fn, void *arg, const char *site, rill_id *ret_id)
 {
-    rill__soons_mark *mark;
-
     RILL__REQUIRE(loop != NULL);
-    mark = last_mark(loop);
-    if (RILL__UNLIKELY(mark == NULL || is_full(&loop->soons) || !rill__may_schedule(loop, fn)))
+    /* While the loop is being freed, no limit is ever set. */
+    if (RILL__UNLIKELY(loop->soons.tail >= loop->soons.limit || !rill__may_ask(loop, fn)))
         return append_slowly(loop, fn, arg, site, ret_id);
-    return append(loop, mark, fn, arg, site, ret_id);
+    return append(loop, fn, arg, site, ret_id);
 }
 
 static void
@@ -159,18 +170,23 @@ rill__soons_cancel(rill_loop *loop, rill_id id)
 
     if ((id >> POSITION_BITS & 0x7f) != loop->tag || ahead >= soons->tail - soons->head)
         return false;
-    soon = &soons->ring[(soons->head + ahead) & (soons->capacity - 1)];
+    soon = &soons->ring[(soons->head + ahead) & soons->mask];
     if (soon->fn == canceled)
         return false;
     soon->fn = canceled;
     return true;
 }
 
-/* All of a mark's callbacks go with it; every mark's at once, so the ring is empty afterwards. */
 void
 rill__soons_drop(rill_loop *loop, rill__soons_mark *mark)
 {
-    loop->soons.head += mark->count;
-    mark->ready.next = loop->soons.free_marks;
-    loop->soons.free_marks = &mark->ready;
+    rill__soons *soons = &loop->soons;
+
+    soons->head = rill__soons_end_of(soons, mark);
+    if (mark == soons->last) {
+        soons->last = NULL;
+        rill__soons_interrupt(soons);
+    }
+    mark->ready.next = soons->free_marks;
+    soons->free_marks = &mark->ready;
 }
