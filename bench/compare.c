@@ -24,6 +24,7 @@ static const struct contestant contestants_known[] = {
     { "epoll", "contestant-epoll", NULL, NULL },
     { "epoll-again", "contestant-epoll", NULL, NULL }, /* The noise: must come out at 1.00. */
     { "rill", "contestant-rill", NULL, NULL },
+    { "rill-uring", "contestant-rill", "RILL_DRIVER", "uring" },
     { "libuv", "contestant-uv", NULL, NULL },
     { "libuv-128k", "contestant-uv", "BENCH_READ_KIB", "128" },
     { "libevent", "contestant-event", NULL, NULL },

@@ -15,6 +15,9 @@ endforeach()
 if(NOT RILL_WITH_SIM)
     list(FILTER rill_sources EXCLUDE REGEX "^core/driver/sim(/|[_.])")
 endif()
+if(NOT RILL_WITH_URING)
+    list(FILTER rill_sources EXCLUDE REGEX "^core/driver/uring(/|[_.])")
+endif()
 if(NOT rill_sources)
     message(FATAL_ERROR "rill: no sources found under ${PROJECT_SOURCE_DIR}")
 endif()
@@ -30,7 +33,8 @@ function(rill_library_target target testing)
         PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
         PRIVATE ${PROJECT_SOURCE_DIR})
     target_compile_definitions(${target} PRIVATE
-        _GNU_SOURCE RILL_TESTING=${testing} RILL_WITH_SIM=$<BOOL:${RILL_WITH_SIM}>)
+        _GNU_SOURCE RILL_TESTING=${testing} RILL_WITH_SIM=$<BOOL:${RILL_WITH_SIM}>
+        RILL_WITH_URING=$<BOOL:${RILL_WITH_URING}>)
 endfunction()
 
 add_library(rill_objects OBJECT ${rill_sources})

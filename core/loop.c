@@ -255,6 +255,7 @@ end(rill_loop *loop)
 {
     /* Who waits on the backend's descriptor himself is woken by posts too. */
     (void)rill__inbox_may_sleep(loop->inbox);
+    loop->ops->submit(loop->driver);
     rill__running = NULL;
     loop->running = false;
 }
@@ -444,6 +445,10 @@ find_driver(const char *name)
 {
     if (strcmp(name, "auto") == 0 || strcmp(name, "epoll") == 0)
         return &rill__driver_epoll;
+#if RILL_WITH_URING
+    if (strcmp(name, "uring") == 0)
+        return &rill__driver_uring;
+#endif
 #if RILL_WITH_SIM
     if (strcmp(name, "sim") == 0)
         return &rill__driver_sim;

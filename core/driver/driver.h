@@ -124,6 +124,10 @@ typedef struct rill__driver_ops {
      * for nothing. Returns 0; RILL_EDEADLK when nothing can ever happen (simulator); -errno. */
     int (*wait)(rill__driver *driver, rill_ns deadline);
 
+    /* What was started since the last wait reaches the kernel now: for who does not wait here but
+     * on backend_fd. */
+    void (*submit)(rill__driver *driver);
+
     /* Make the present or the next wait return. Any thread; also a signal handler. */
     void (*wake)(rill__driver *driver);
 
@@ -243,6 +247,9 @@ struct rill__driver {
 };
 
 extern const rill__driver_ops rill__driver_epoll;
+#if RILL_WITH_URING
+extern const rill__driver_ops rill__driver_uring;
+#endif
 #if RILL_WITH_SIM
 extern const rill__driver_ops rill__driver_sim;
 #endif

@@ -34,8 +34,9 @@ typedef enum rill_log_level {
 typedef void (*rill_log_fn)(rill_log_level level, const char *text, void *arg);
 
 typedef struct rill_loop_options {
-    size_t size;                     /* Set by RILL_LOOP_OPTIONS or rill_loop_options_default. */
-    const char *driver;              /* "auto", "epoll", "sim"; NULL: $RILL_DRIVER, else "auto". */
+    size_t size;        /* Set by RILL_LOOP_OPTIONS or rill_loop_options_default. */
+    const char *driver; /* "auto" (epoll), "epoll", "uring" (from Linux 6.1 on), "sim"; NULL:
+                         * $RILL_DRIVER, else "auto". */
     const rill_allocator *allocator; /* NULL: malloc. Copied. */
     rill_sim *sim;        /* "sim" only: the world to live in; NULL: a world of its own. */
     const char *sim_host; /* "sim" only: name of the host in that world; NULL: "local". */
@@ -134,7 +135,7 @@ RILL_API rill_loop *rill_loop_running(void);
 /* True between the entry and the return of run, run_until and step. */
 RILL_API bool rill_loop_is_running(const rill_loop *loop);
 
-/* The driver that really runs: "epoll", "sim". Static text. Any thread. */
+/* The driver that really runs: "epoll", "uring", "sim". Static text. Any thread. */
 RILL_API const char *rill_loop_driver(const rill_loop *loop);
 
 /*

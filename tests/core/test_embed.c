@@ -2,7 +2,7 @@
  * The loop inside a foreign one: a descriptor to wait on, a time to wait for, steps without
  * waiting.
  */
-/* drivers: epoll */
+/* drivers: epoll uring */
 #include "endpoint.h"
 
 #include <poll.h>

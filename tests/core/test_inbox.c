@@ -2,7 +2,7 @@
  * Posts from other threads: each runs once, in order per thread, and none is lost when the loop is
  * about to sleep. Meant to be run under the thread sanitizer too.
  */
-/* drivers: epoll */
+/* drivers: epoll uring */
 /* timeout: 120 */
 #include "harness.h"
 

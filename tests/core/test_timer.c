@@ -621,7 +621,7 @@ main(void)
         CASE(test_rearm_pushes_back_for_ever),
         CASE(test_callbacks_are_no_timers),
         CASE(test_periods_keep_their_schedule),
-        CASE_ON("epoll", test_missed_calls_are_merged),
+        CASE_ON("kernel", test_missed_calls_are_merged),
         CASE(test_a_period_ends_in_its_callback),
         CASE(test_a_period_moves),
         CASE(test_days_and_years),

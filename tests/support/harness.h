@@ -28,7 +28,8 @@ rill_ns harness_patience(void);
 /* One case of a cmocka group whose file has its own setup and teardown. */
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
-/* Cases of one driver only: run_cases leaves them out on the others. */
+/* Cases of one driver only, or of those of the real kernel ("kernel"): run_cases leaves them out on
+ * the others. */
 #define CASE_ON(driver, name)                                     \
     {                                                             \
 #name, name, setup, teardown, (void *)(uintptr_t)(driver) \

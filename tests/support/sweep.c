@@ -537,6 +537,22 @@ catch_signals(void)
     (void)signal(SIGHUP, take_the_child_along);
 }
 
+/* summary.awk knows the sentence. */
+static void
+skip_without_uring(void)
+{
+    const char *driver = getenv("RILL_DRIVER");
+    rill_loop *loop = NULL;
+
+    if (driver == NULL || strcmp(driver, "uring") != 0)
+        return;
+    if (__real_rill_loop_new(NULL, &loop) == RILL_ENODRIVER) {
+        printf("skip: the kernel refuses io_uring\n");
+        exit(77);
+    }
+    (void)__real_rill_loop_free(loop);
+}
+
 int
 __wrap__cmocka_run_group_tests(const char *name, const struct CMUnitTest *tests, size_t count,
     CMFixtureFunction group_setup, CMFixtureFunction group_teardown)
@@ -544,6 +560,7 @@ __wrap__cmocka_run_group_tests(const char *name, const struct CMUnitTest *tests,
     const char *only = getenv("RILL_TEST_SWEEP_CASE"), *not = getenv("RILL_TEST_SWEEP_NOT");
     int failed = 0;
 
+    skip_without_uring();
     if (getenv("RILL_TEST_SWEEP") == NULL)
         return __real__cmocka_run_group_tests(name, tests, count, group_setup, group_teardown);
     s.verdict =

@@ -1,7 +1,7 @@
 /*
  * The conformance battery on sockets that were made elsewhere: both ends of a socketpair.
  */
-/* drivers: epoll */
+/* drivers: epoll uring */
 /* timeout: 120 */
 #include "pairs.h"
 

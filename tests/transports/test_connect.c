@@ -311,6 +311,7 @@ make_deaf_listener(rill_addr *ret_addr)
     socklen_t len = sizeof(ret_addr->storage);
     rill_addr addr;
 
+    (void)rill_loop_backend_fd(h.loop); /* Made by now, for who counts descriptors. */
     assert_code(rill_addr_parse("127.0.0.1", 0, &addr), 0);
     deaf = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(deaf, (struct sockaddr *)(void *)addr.storage, addr.len), 0);
@@ -542,10 +543,10 @@ main(void)
         CASE(test_localhost_names_every_address_tried),
         CASE(test_local_address),
         CASE(test_local_address_of_another_family),
-        CASE_ON("epoll", test_timeout),
-        CASE_ON("epoll", test_cancel),
+        CASE_ON("kernel", test_timeout),
+        CASE_ON("kernel", test_cancel),
         CASE(test_cancel_at_once_and_too_late),
-        CASE_ON("epoll", test_loop_free_answers),
+        CASE_ON("kernel", test_loop_free_answers),
         CASE(test_the_hook),
         CASE(test_close_in_made),
         CASE(test_many_connects),

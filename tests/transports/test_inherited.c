@@ -2,7 +2,7 @@
  * Descriptors from elsewhere: listening and bound sockets for servers, connected ones for
  * transports, and everything that is neither.
  */
-/* drivers: epoll */
+/* drivers: epoll uring */
 #include "pairs.h"
 #include "peer.h"
 

@@ -2,7 +2,7 @@
  * Files sent over real sockets: in the kernel and by the fallback, parts of them, from files that
  * change, to peers that vanish.
  */
-/* drivers: epoll */
+/* drivers: epoll uring */
 #include "pairs.h"
 #include "peer.h"
 

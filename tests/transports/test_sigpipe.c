@@ -2,7 +2,7 @@
  * SIGPIPE: writing and sending files to a peer that has gone ends no process, whoever drives the
  * loop, and the program's own handling of the signal is what it was. Each case in a child.
  */
-/* drivers: epoll */
+/* drivers: epoll uring */
 #include "child.h"
 #include "peer.h"
 

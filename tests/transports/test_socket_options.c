@@ -1,7 +1,7 @@
 /*
  * Socket options: what is asked for is what the kernel then says; and TCP_INFO.
  */
-/* drivers: epoll */
+/* drivers: epoll uring */
 #include "endpoint.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /*
  * Unix sockets: paths that are stale, taken, replaced or kept, modes, abstract names, credentials.
  */
-/* drivers: epoll */
+/* drivers: epoll uring */
 #include "pairs.h"
 #include "peer.h"
 

@@ -24,8 +24,7 @@
 #include "core/driver/linux/linux.h"
 #include "core/internal.h"
 
-#define EVENTS_MAX   512
-#define SENDFILE_MAX ((size_t)1 << 30)
+#define EVENTS_MAX 512
 
 typedef struct epoll_driver {
     rill__linux base;
@@ -35,11 +34,6 @@ typedef struct epoll_driver {
     _Alignas(16) struct epoll_event events[EVENTS_MAX];
 } epoll_driver;
 
-enum { SEND_NONE, SEND_CONNECT, SEND_BYTES, SEND_FILE, SEND_CANCELED };
-
-static_assert(sizeof(rill__iov) == sizeof(struct iovec), "passed on as struct iovec");
-static_assert(offsetof(rill__iov, base) == offsetof(struct iovec, iov_base), "the same layout");
-static_assert(offsetof(rill__iov, len) == offsetof(struct iovec, iov_len), "the same layout");
 static_assert(EPOLLIN == 0x1 && EPOLLOUT == 0x4, "interest fits `armed`");
 
 #define ARMED 0x80 /* In the set, perhaps without interest. */
@@ -59,7 +53,7 @@ wanted(const rill__io *io)
 
     if (io->recv.active && !io->recv.paused)
         interest |= EPOLLIN;
-    if (io->send.active && io->send.kind != SEND_CANCELED)
+    if (io->send.active && io->send.kind != RILL__LINUX_SEND_CANCELED)
         interest |= EPOLLOUT;
     return (uint8_t)interest;
 }
@@ -101,16 +95,6 @@ disarm(epoll_driver *self, rill__io *io, uint32_t events)
 
 /* ---- waiting ---- */
 
-static rill_ns
-epoll_now(rill__driver *driver)
-{
-    struct timespec ts;
-
-    (void)driver;
-    (void)clock_gettime(CLOCK_MONOTONIC, &ts); /* Cannot fail for this clock. */
-    return (rill_ns)ts.tv_sec * RILL_S + ts.tv_nsec;
-}
-
 static int
 wait_milliseconds(epoll_driver *self, rill_ns left)
 {
@@ -126,7 +110,7 @@ wait_until(epoll_driver *self, rill_ns deadline)
     rill_ns left;
     int count;
 
-    left = deadline > 0 ? deadline - epoll_now(&self->base.driver) : 0;
+    left = deadline > 0 ? deadline - rill__linux_now(&self->base.driver) : 0;
     if (left <= 0)
         return epoll_wait(self->epoll_fd, self->events, EVENTS_MAX, 0);
     if (self->milliseconds)
@@ -182,6 +166,12 @@ epoll_driver_wait(rill__driver *driver, rill_ns deadline)
             dispatch_other(self, event);
     }
     return 0;
+}
+
+static void
+epoll_submit(rill__driver *driver)
+{
+    (void)driver; /* Interest is told at once. */
 }
 
 static void
@@ -256,30 +246,11 @@ epoll_resume(rill__driver *driver, rill__io *io)
         rill__loop_push_op(driver->loop, &io->recv);
 }
 
-/* After a call that failed: again as long as a signal is all that was wrong. */
-static RILL__RARE int64_t
-receive_again(int fd, void *buf, size_t len)
-{
-    ssize_t got = -1;
-
-    while (got < 0 && errno == EINTR)
-        got = recv(fd, buf, len, MSG_DONTWAIT);
-    return rill__result(got);
-}
-
-static inline int64_t
-receive(int fd, void *buf, size_t len)
-{
-    ssize_t got = recv(fd, buf, len, MSG_DONTWAIT);
-
-    return RILL__LIKELY(got >= 0) ? got : receive_again(fd, buf, len);
-}
-
 static int64_t
 epoll_recv_into(rill__driver *driver, rill__io *io, void *buf, size_t len)
 {
     (void)driver;
-    return receive(io->fd, buf, len);
+    return rill__linux_receive(io->fd, buf, len);
 }
 
 static int64_t
@@ -291,7 +262,7 @@ epoll_recv_take(rill__driver *driver, rill__io *io, rill_slice *ret_slice)
 
     if (RILL__UNLIKELY(buf == NULL))
         return -ENOMEM;
-    got = receive(io->fd, buf, size);
+    got = rill__linux_receive(io->fd, buf, size);
     if (RILL__LIKELY(got > 0))
         *ret_slice = rill__loop_hot_slice(driver->loop, (size_t)got);
     return got;
@@ -306,38 +277,12 @@ epoll_accept_take(rill__driver *driver, rill__io *io, int *ret_fd, rill_addr *re
 
 /* ---- outbound ---- */
 
-static __attribute__((noinline)) int64_t
-send_parts(int fd, const rill__iov *iov, size_t count)
-{
-    struct msghdr message = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = count };
-    ssize_t sent;
-
-    do
-        sent = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    while (sent < 0 && errno == EINTR);
-    return rill__result(sent);
-}
-
-/* send is cheaper than sendmsg, for the kernel as well. */
-static inline int64_t
-send_bytes(int fd, const rill__iov *iov, size_t count)
-{
-    ssize_t sent;
-
-    if (count != 1)
-        return send_parts(fd, iov, count);
-    sent = send(fd, iov->base, iov->len, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (RILL__LIKELY(sent >= 0))
-        return sent;
-    return errno == EINTR ? send_parts(fd, iov, count) : -errno;
-}
-
 static int64_t
 epoll_send_now(rill__driver *driver, rill__io *io, const rill__iov *iov, size_t count)
 {
     (void)driver;
     assert(count <= RILL__IOV_MAX);
-    return io->send.active ? -EAGAIN : send_bytes(io->fd, iov, count);
+    return io->send.active ? -EAGAIN : rill__linux_send(io->fd, iov, count);
 }
 
 static int
@@ -358,93 +303,32 @@ start(rill__driver *driver, rill__io *io, uint8_t kind)
 static int
 epoll_connect_start(rill__driver *driver, rill__io *io, const rill_addr *addr)
 {
-    int rc = connect(io->fd, rill__addr_sockaddr(addr), addr->len) < 0 ? -errno : 0;
+    int rc = rill__linux_connect(io, addr);
 
-    if (rc < 0 && rc != -EINPROGRESS && rc != -EINTR)
+    if (rc < 0)
         return rc;
-    return start(driver, io, SEND_CONNECT);
+    return start(driver, io, RILL__LINUX_SEND_CONNECT);
 }
 
 static int
 epoll_send_start(rill__driver *driver, rill__io *io, const rill__iov *iov, size_t count)
 {
-    assert(count > 0 && count <= RILL__IOV_MAX);
-    io->out.send.iov = iov;
-    io->out.send.count = count;
-    return start(driver, io, SEND_BYTES);
+    rill__linux_remember_send(io, iov, count);
+    return start(driver, io, RILL__LINUX_SEND_BYTES);
 }
 
 static int
 epoll_sendfile_start(
     rill__driver *driver, rill__io *io, int file_fd, uint64_t offset, uint64_t count)
 {
-    io->out.file.fd = file_fd;
-    io->out.file.offset = offset;
-    io->out.file.count = count;
-    return start(driver, io, SEND_FILE);
-}
-
-static int64_t
-finish_connect(rill__io *io)
-{
-    struct sockaddr_storage storage;
-    int error = 0;
-    socklen_t len = sizeof(error);
-
-    if (getsockopt(io->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
-        return -errno;
-    if (error != 0)
-        return -error;
-    len = sizeof(storage);
-    if (getpeername(io->fd, (struct sockaddr *)&storage, &len) == 0)
-        return 0;
-    return errno == ENOTCONN ? -EAGAIN : -errno; /* A spurious record: still connecting. */
-}
-
-static int64_t
-send_file(rill__io *io)
-{
-    off_t offset = (off_t)io->out.file.offset;
-    size_t count = io->out.file.count < SENDFILE_MAX ? (size_t)io->out.file.count : SENDFILE_MAX;
-    ssize_t sent;
-
-    do
-        sent = sendfile(io->fd, io->out.file.fd, &offset, count);
-    while (sent < 0 && errno == EINTR);
-    return rill__result(sent);
-}
-
-/* A single step of the loop is not guarded as a run is: it would cost every step three calls. */
-static int64_t
-finish_file(epoll_driver *self, rill__io *io)
-{
-    bool guard = !self->base.guarded;
-    int64_t result;
-
-    if (guard)
-        rill__linux_guard(&self->base);
-    result = send_file(io);
-    if (guard)
-        rill__linux_unguard(&self->base);
-    return result;
+    rill__linux_remember_file(io, file_fd, offset, count);
+    return start(driver, io, RILL__LINUX_SEND_FILE);
 }
 
 static int64_t
 epoll_finish(rill__driver *driver, rill__io *io)
 {
-    int64_t result = RILL_ECANCELED;
-
-    if (!io->send.active)
-        return -EAGAIN;
-    if (io->send.kind == SEND_CONNECT)
-        result = finish_connect(io);
-    else if (io->send.kind == SEND_BYTES)
-        result = send_bytes(io->fd, io->out.send.iov, io->out.send.count);
-    else if (io->send.kind == SEND_FILE)
-        result = finish_file(self_of(driver), io);
-    if (result != -EAGAIN)
-        io->send.active = false;
-    return result;
+    return rill__linux_finish(&self_of(driver)->base, io);
 }
 
 static void
@@ -452,15 +336,8 @@ epoll_cancel(rill__driver *driver, rill__io *io)
 {
     if (!io->send.active)
         return;
-    io->send.kind = SEND_CANCELED;
+    io->send.kind = RILL__LINUX_SEND_CANCELED;
     rill__loop_push_op(driver->loop, &io->send);
-}
-
-static int
-epoll_shutdown_write(rill__driver *driver, rill__io *io)
-{
-    (void)driver;
-    return shutdown(io->fd, SHUT_WR) < 0 ? -errno : 0;
 }
 
 static void
@@ -491,7 +368,7 @@ epoll_poll_set(rill__driver *driver, rill__io *io, bool readable, bool writable)
     assert(io->kind == RILL__IO_POLL);
     io->recv.active = readable;
     io->send.active = writable;
-    io->send.kind = SEND_NONE;
+    io->send.kind = RILL__LINUX_SEND_NONE;
     interest = wanted(io);
     if (interest == 0)
         return io->armed != 0 ? control(self, io, EPOLL_CTL_DEL, 0) : 0;
@@ -554,8 +431,9 @@ const rill__driver_ops rill__driver_epoll = {
     .name = "epoll",
     .open = epoll_open,
     .close = epoll_close,
-    .now = epoll_now,
+    .now = rill__linux_now,
     .wait = epoll_driver_wait,
+    .submit = epoll_submit,
     .wake = epoll_wake,
     .backend_fd = epoll_backend_fd,
     .attach = epoll_attach,
@@ -572,7 +450,7 @@ const rill__driver_ops rill__driver_epoll = {
     .sendfile_start = epoll_sendfile_start,
     .finish = epoll_finish,
     .cancel = epoll_cancel,
-    .shutdown_write = epoll_shutdown_write,
+    .shutdown_write = rill__linux_shutdown_write,
     .close_io = epoll_close_io,
     .poll_set = epoll_poll_set,
 };

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/socket.h>
 
 #include "core/driver/driver.h"
 
@@ -31,5 +32,52 @@ void rill__linux_guard(rill__linux *self);
 void rill__linux_unguard(rill__linux *self);
 
 int rill__linux_accept(int listener, int *ret_fd, rill_addr *ret_peer);
+
+/* ---- socket.c: what a driver of the real kernel does with a socket that is ready ---- */
+
+rill_ns rill__linux_now(rill__driver *driver);
+
+/* What is in flight, in send.kind. */
+enum {
+    RILL__LINUX_SEND_NONE,
+    RILL__LINUX_SEND_CONNECT,
+    RILL__LINUX_SEND_BYTES,
+    RILL__LINUX_SEND_FILE,
+    RILL__LINUX_SEND_CANCELED
+};
+
+/* After a call that failed: again as long as a signal is all that was wrong. */
+int64_t rill__linux_receive_again(int fd, void *buf, size_t len);
+int64_t rill__linux_send_parts(int fd, const rill__iov *iov, size_t count);
+
+static inline int64_t
+rill__linux_receive(int fd, void *buf, size_t len)
+{
+    ssize_t got = recv(fd, buf, len, MSG_DONTWAIT);
+
+    return __builtin_expect(got >= 0, 1) ? got : rill__linux_receive_again(fd, buf, len);
+}
+
+/* send is cheaper than sendmsg, for the kernel as well. */
+static inline int64_t
+rill__linux_send(int fd, const rill__iov *iov, size_t count)
+{
+    ssize_t sent;
+
+    if (count != 1)
+        return rill__linux_send_parts(fd, iov, count);
+    sent = send(fd, iov->base, iov->len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (__builtin_expect(sent >= 0, 1))
+        return sent;
+    return errno == EINTR ? rill__linux_send_parts(fd, iov, count) : -errno;
+}
+
+/* 0: connected, or under way; the outcome is told by finish either way. */
+int rill__linux_connect(rill__io *io, const rill_addr *addr);
+void rill__linux_remember_send(rill__io *io, const rill__iov *iov, size_t count);
+void rill__linux_remember_file(rill__io *io, int file_fd, uint64_t offset, uint64_t count);
+/* The driver's finish, for operations that wait for writability. */
+int64_t rill__linux_finish(rill__linux *self, rill__io *io);
+int rill__linux_shutdown_write(rill__driver *driver, rill__io *io);
 
 #endif

@@ -1,0 +1,146 @@
+/*
+ * What the drivers of the real kernel do alike with a socket: receiving and sending without
+ * waiting, and the outbound operations that wait for writability and are tried again then.
+ *
+ * No state but the io's. Loop thread only.
+ */
+#include <netinet/in.h>
+#include <sys/sendfile.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#include "core/addr.h"
+#include "core/driver/linux/linux.h"
+#include "core/internal.h"
+
+#define SENDFILE_MAX ((size_t)1 << 30)
+
+static_assert(sizeof(rill__iov) == sizeof(struct iovec), "passed on as struct iovec");
+static_assert(offsetof(rill__iov, base) == offsetof(struct iovec, iov_base), "the same layout");
+static_assert(offsetof(rill__iov, len) == offsetof(struct iovec, iov_len), "the same layout");
+
+rill_ns
+rill__linux_now(rill__driver *driver)
+{
+    struct timespec ts;
+
+    (void)driver;
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts); /* Cannot fail for this clock. */
+    return (rill_ns)ts.tv_sec * RILL_S + ts.tv_nsec;
+}
+
+RILL__RARE int64_t
+rill__linux_receive_again(int fd, void *buf, size_t len)
+{
+    ssize_t got = -1;
+
+    while (got < 0 && errno == EINTR)
+        got = recv(fd, buf, len, MSG_DONTWAIT);
+    return rill__result(got);
+}
+
+__attribute__((noinline)) int64_t
+rill__linux_send_parts(int fd, const rill__iov *iov, size_t count)
+{
+    struct msghdr message = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = count };
+    ssize_t sent;
+
+    do
+        sent = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (sent < 0 && errno == EINTR);
+    return rill__result(sent);
+}
+
+int
+rill__linux_connect(rill__io *io, const rill_addr *addr)
+{
+    int rc = connect(io->fd, rill__addr_sockaddr(addr), addr->len) < 0 ? -errno : 0;
+
+    return rc == -EINPROGRESS || rc == -EINTR ? 0 : rc;
+}
+
+void
+rill__linux_remember_send(rill__io *io, const rill__iov *iov, size_t count)
+{
+    assert(count > 0 && count <= RILL__IOV_MAX);
+    io->out.send.iov = iov;
+    io->out.send.count = count;
+}
+
+void
+rill__linux_remember_file(rill__io *io, int file_fd, uint64_t offset, uint64_t count)
+{
+    io->out.file.fd = file_fd;
+    io->out.file.offset = offset;
+    io->out.file.count = count;
+}
+
+static int64_t
+finish_connect(rill__io *io)
+{
+    struct sockaddr_storage storage;
+    int error = 0;
+    socklen_t len = sizeof(error);
+
+    if (getsockopt(io->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+        return -errno;
+    if (error != 0)
+        return -error;
+    len = sizeof(storage);
+    if (getpeername(io->fd, (struct sockaddr *)&storage, &len) == 0)
+        return 0;
+    return errno == ENOTCONN ? -EAGAIN : -errno; /* A spurious record: still connecting. */
+}
+
+static int64_t
+send_file(rill__io *io)
+{
+    off_t offset = (off_t)io->out.file.offset;
+    size_t count = io->out.file.count < SENDFILE_MAX ? (size_t)io->out.file.count : SENDFILE_MAX;
+    ssize_t sent;
+
+    do
+        sent = sendfile(io->fd, io->out.file.fd, &offset, count);
+    while (sent < 0 && errno == EINTR);
+    return rill__result(sent);
+}
+
+/* A single step of the loop is not guarded as a run is: it would cost every step three calls. */
+static int64_t
+finish_file(rill__linux *self, rill__io *io)
+{
+    bool guard = !self->guarded;
+    int64_t result;
+
+    if (guard)
+        rill__linux_guard(self);
+    result = send_file(io);
+    if (guard)
+        rill__linux_unguard(self);
+    return result;
+}
+
+int64_t
+rill__linux_finish(rill__linux *self, rill__io *io)
+{
+    int64_t result = RILL_ECANCELED;
+
+    if (!io->send.active)
+        return -EAGAIN;
+    if (io->send.kind == RILL__LINUX_SEND_CONNECT)
+        result = finish_connect(io);
+    else if (io->send.kind == RILL__LINUX_SEND_BYTES)
+        result = rill__linux_send(io->fd, io->out.send.iov, io->out.send.count);
+    else if (io->send.kind == RILL__LINUX_SEND_FILE)
+        result = finish_file(self, io);
+    if (result != -EAGAIN)
+        io->send.active = false;
+    return result;
+}
+
+int
+rill__linux_shutdown_write(rill__driver *driver, rill__io *io)
+{
+    (void)driver;
+    return shutdown(io->fd, SHUT_WR) < 0 ? -errno : 0;
+}
