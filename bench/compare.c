@@ -24,6 +24,9 @@ static const struct contestant contestants_known[] = {
     { "epoll", "contestant-epoll", NULL, NULL },
     { "epoll-again", "contestant-epoll", NULL, NULL }, /* The noise: must come out at 1.00. */
     { "rill", "contestant-rill", NULL, NULL },
+    { "rill-stream", "contestant-rill-stream", NULL, NULL },
+    { "uring", "contestant-uring", NULL, NULL },
+    { "rill-spin", "contestant-rill", "BENCH_SPIN_US", "100" },
     { "rill-uring", "contestant-rill", "RILL_DRIVER", "uring" },
     { "libuv", "contestant-uv", NULL, NULL },
     { "libuv-128k", "contestant-uv", "BENCH_READ_KIB", "128" },
@@ -32,11 +35,11 @@ static const struct contestant contestants_known[] = {
     { "asio", "contestant-asio", NULL, NULL },
 };
 
-static const char *const workloads_known[] = { "tcp-64-c1", "tcp-64-c100", "tcp-64-c1000",
-    "tcp-1024-c1", "tcp-1024-c100", "tcp-1024-c1000", "tcp-16384-c1", "tcp-16384-c100",
-    "tcp-16384-c1000", "tcp-102400-c1", "tcp-102400-c100", "tcp-102400-c1000", "tcp-64-c1-q16",
-    "tcp-64-c100-q16", "unix-64-c1", "unix-64-c100", "unix-16384-c100", "churn-tcp-c32",
-    "idle-tcp-c9000" };
+static const char *const workloads_known[] = { "tcp-64-c1", "tcp-64-c1-awake", "tcp-64-c100",
+    "tcp-64-c1000", "tcp-1024-c1", "tcp-1024-c100", "tcp-1024-c1000", "tcp-16384-c1",
+    "tcp-16384-c100", "tcp-16384-c1000", "tcp-102400-c1", "tcp-102400-c100", "tcp-102400-c1000",
+    "tcp-64-c1-q16", "tcp-64-c100-q16", "unix-64-c1", "unix-64-c100", "unix-16384-c100",
+    "churn-tcp-c32", "idle-tcp-c9000" };
 
 struct arguments {
     const char *only;

@@ -1,5 +1,6 @@
 /*
- * rill's echo server, with public headers and default options only: what a user would write.
+ * rill's echo server, with public headers and default options only: what a user would write. But
+ * for BENCH_SPIN_US, by which the contestant rill-spin polls before it sleeps.
  *
  * One thread; SIGTERM keeps its default action, so nothing here is shaped by the measurement.
  */
@@ -30,6 +31,8 @@ main(int argc, char **argv)
     char version[32];
     struct contestant_where where;
     rill_server_options options = RILL_SERVER_OPTIONS(.backlog = CONTESTANT_BACKLOG);
+    rill_loop_options loop_options = RILL_LOOP_OPTIONS(.driver = NULL);
+    const char *spin = getenv("BENCH_SPIN_US");
     rill_server *server;
     rill_loop *loop;
 
@@ -42,7 +45,9 @@ main(int argc, char **argv)
         options.host = "127.0.0.1";
         options.port = where.port;
     }
-    must(rill_loop_new(NULL, &loop), "rill_loop_new");
+    if (spin != NULL)
+        loop_options.spin = strtol(spin, NULL, 10) * RILL_US;
+    must(rill_loop_new(&loop_options, &loop), "rill_loop_new");
     must(rill_create_server(loop, &options, &echo, NULL, &server), "rill_create_server");
     must(rill_loop_run(loop), "rill_loop_run");
     return 0;

@@ -107,11 +107,12 @@ test_workload_names(void)
 {
     static const char *const bad[] = { "", "tcp", "tcp-64", "tcp-64-c", "tcp-0-c1", "tcp-64-c0",
         "tcp-64-c1-q0", "tcp-64-c1x", "udp-64-c1", "churn-c1", "churn-tcp-64-c1", "tcp--c1",
-        "tcp-64-c1-q16-q2", "tcp-99999999999-c1", "idle-tcp-c1-q2" };
+        "tcp-64-c1-q16-q2", "tcp-99999999999-c1", "idle-tcp-c1-q2", "churn-tcp-c1-awake" };
     struct workload w;
 
     EXPECT(workload_parse("tcp-64-c100-q16", &w) && w.size == 64 && w.connections == 100 &&
            w.depth == 16 && !w.is_unix && w.mode == WORKLOAD_ECHO);
+    EXPECT(!w.awake && workload_parse("tcp-64-c1-awake", &w) && w.awake);
     EXPECT(workload_parse("unix-16384-c1", &w) && w.is_unix && w.depth == 1 && w.size == 16384);
     EXPECT(workload_parse("churn-tcp-c32", &w) && w.mode == WORKLOAD_CHURN && w.size == 64);
     EXPECT(workload_parse("idle-tcp-c9000", &w) && w.mode == WORKLOAD_IDLE && w.size == 1024);

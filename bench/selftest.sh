@@ -71,5 +71,27 @@ for contestant in "$directory"/contestant-*; do
     [ "$rc" = 3 ] || complain "$name answers an unknown mode with status $rc, not 3"
 done
 
+# The guard of instructions, with a figure that is too low and one that is too high.
+guard() {
+    what=$1 figure=$2 expected=$3
+    guard_rc=0
+    sed "/^[^#]/s/soon_batch [^ ]*/soon_batch $figure/" "$(dirname "$0")/guard_figures" \
+        >"$scratch/figures"
+    "$(dirname "$0")/guard" "$directory" --only soon_batch --figures "$scratch/figures" \
+        >"$scratch/guard" 2>&1 || guard_rc=$?
+    if grep -q '^skip: ' "$scratch/guard"; then
+        return
+    fi
+    grep -q "$expected" "$scratch/guard" || complain "the guard, $what: $(cat "$scratch/guard")"
+    case $expected-$guard_rc in
+    FAILED*-1 | [!F]*-0) ;;
+    *) complain "the guard, $what, ends with $guard_rc" ;;
+    esac
+}
+if [ -x "$directory/counted" ]; then
+    guard 'what became dearer' 10 'FAILED: soon_batch'
+    guard 'what became cheaper' 10000 'lower its figure'
+fi
+
 [ "$failed" = 0 ] || { echo "selftest: $failed failed" >&2; exit 1; }
 echo "selftest: all well"

@@ -64,6 +64,7 @@ workload_parse(const char *name, struct workload *ret)
     if (parsed.mode == WORKLOAD_ECHO && take_text(&at, "-q") &&
         !take_number(&at, DEPTH_MAX, &parsed.depth))
         return false;
+    parsed.awake = parsed.mode == WORKLOAD_ECHO && take_text(&at, "-awake");
     if (*at != '\0')
         return false;
     *ret = parsed;

@@ -3,6 +3,7 @@
  *
  *     tcp-SIZE-cN[-qDEPTH]     echo over TCP: SIZE bytes, N connections, DEPTH messages in flight
  *     unix-SIZE-cN[-qDEPTH]    the same over Unix stream sockets
+ *     ...-awake                the same; the load generator polls and never sleeps
  *     churn-tcp-cN             connect, 64 bytes, the reply, close; N at a time
  *     churn-unix-cN
  *     idle-tcp-cN              N connections that stay silent after one echo of 1 KiB
@@ -23,6 +24,7 @@ struct workload {
     uint32_t size;
     uint32_t connections;
     uint32_t depth;
+    bool awake;
 };
 
 /* Borrows `name`. False when it does not follow the grammar or passes a bound. */

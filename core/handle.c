@@ -174,17 +174,6 @@ rill_call_at_site(
     return arm(loop, when, 0, fn, arg, site, ret_id);
 }
 
-/* now + delay without overflow; a past before the clock's start keeps its order. */
-static rill_ns
-time_after(rill_loop *loop, rill_ns delay)
-{
-    rill_ns now = loop->ops->now(loop->driver);
-
-    if (delay > 0 && now > INT64_MAX - delay)
-        return INT64_MAX;
-    return now + delay;
-}
-
 int
 rill_call_later_site(
     rill_loop *loop, rill_ns delay, rill_callback fn, void *arg, const char *site, rill_id *ret_id)
@@ -192,7 +181,7 @@ rill_call_later_site(
     RILL__REQUIRE(loop != NULL);
     if (RILL__UNLIKELY(!rill__may_schedule(loop, fn)))
         return rill__may_not_schedule(loop, fn, "rill_call_later");
-    return arm(loop, time_after(loop, delay), 0, fn, arg, site, ret_id);
+    return arm(loop, rill__after(loop->ops->now(loop->driver), delay), 0, fn, arg, site, ret_id);
 }
 
 int
@@ -205,7 +194,8 @@ rill_call_every_site(
     if (period < RILL_US || period > INT64_MAX / 4)
         return rill__fail(loop, RILL_EINVAL, RILL_LAYER_LOOP,
             "rill_call_every: the period must be at least 1 microsecond");
-    return arm(loop, time_after(loop, period), period, fn, arg, site, ret_id);
+    return arm(
+        loop, rill__after(loop->ops->now(loop->driver), period), period, fn, arg, site, ret_id);
 }
 
 uint64_t

@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include <rill/loop.h>
@@ -45,7 +46,7 @@ void rill__bug_plant(const char *name); /* Or none, with NULL; borrowed. */
 enum rill__id_kind {
     RILL__ID_SOON = 1,
     RILL__ID_TIMER = 2,
-    RILL__ID_OPERATION = 3, /* Connects, drains, sendfiles: canceled through rill__operation. */
+    RILL__ID_OPERATION = 3, /* Connects, drains, sendfiles, restarts: see rill__operation. */
     RILL__ID_TRANSPORT = 4
 };
 
@@ -318,7 +319,7 @@ void rill__user_timer_run(rill__ready *ready);
 /* Drop every handle of the user's; returns how many timers there were. */
 size_t rill__handles_drop(rill_loop *loop);
 
-/* ---- operations that rill_cancel can end (connects, drains, sendfiles) ---- */
+/* ---- operations that rill_cancel can end (connects, drains, sendfiles, restarts) ---- */
 
 typedef struct rill__operation {
     rill__slot slot;
@@ -335,6 +336,10 @@ enum rill__object_kind {
     RILL__OBJECT_CONNECT,
     RILL__OBJECT_SERVER,
     RILL__OBJECT_TRANSPORT,
+    RILL__OBJECT_RESTART,
+    RILL__OBJECT_INHERITED,
+    RILL__OBJECT_TASK,
+    RILL__OBJECT_JOB,
     RILL__OBJECT_KINDS
 };
 
@@ -352,6 +357,23 @@ void rill__object_add(rill_loop *loop, enum rill__object_kind kind, const rill__
     rill__object *object, const char *site);
 void rill__object_remove(rill_loop *loop, enum rill__object_kind kind, rill__object *object);
 
+/* ---- what the floor of tasks keeps here ---- */
+
+/* Variables of whoever runs: counted references (tasks/variable.c). */
+typedef struct rill__context_ops {
+    void (*hold)(void *context);
+    void (*release)(rill_loop *loop, void *context);
+} rill__context_ops;
+
+typedef struct rill__tasks_ops {
+    rill__object_ops object;
+    void (*abandon)(rill_loop *loop); /* Those that do not end: forget them. */
+    void (*done)(rill_loop *loop);
+    /* Jobs on other threads: is any worth waiting for; and forget those that do not end. */
+    bool (*jobs_may_end)(const rill_loop *loop);
+    void (*abandon_jobs)(rill_loop *loop);
+} rill__tasks_ops;
+
 /* ---- the inbox: messages from other threads (inbox.c) ---- */
 
 typedef struct rill__inbox rill__inbox;
@@ -368,6 +390,50 @@ bool rill__inbox_is_empty(rill__inbox *inbox);
 void rill__inbox_close(rill__inbox *inbox);
 /* After close: nothing is left to take, and no sender is left inside. */
 bool rill__inbox_is_drained(rill__inbox *inbox);
+
+/* ---- mail: messages without memory (mail.c) ---- */
+
+typedef struct rill__mail rill__mail;
+struct rill__mail {
+    rill__mail *next;
+    atomic_bool posted;
+    void (*fn)(rill__mail *self); /* At the beginning of a turn: it schedules. */
+};
+
+/* Any thread; also a signal handler. */
+void rill__mail_post(rill_loop *loop, rill__mail *mail);
+void rill__mail_take(rill_loop *loop);
+/* Nobody can post any more: wait for those who are about to leave. */
+void rill__mail_settle(rill_loop *loop);
+
+/* ---- polling before sleep (spin.c) ---- */
+
+typedef struct rill__spin {
+    rill_ns limit;  /* The user's; 0: never. */
+    rill_ns usual;  /* How soon arrivals have come, */
+    rill_ns budget; /* and how long the next try lasts. */
+    uint32_t level; /* Tries in vain of late; */
+    uint32_t skip;  /* quiet times until the next try. */
+    bool quiet;     /* Nothing has arrived since `quiet_since`, */
+    bool trying;    /* and the try has not been in vain so far. */
+    rill_ns quiet_since;
+    rill_ns try_ends;
+    uint64_t tries; /* Ever; */
+    uint64_t hits;  /* those that were met; */
+    uint64_t polls; /* and what they took. */
+} rill__spin;
+
+void rill__spin_init(rill__spin *spin, rill_ns limit);
+/* A quiet time begins: how long to poll in it, 0 for not at all. */
+rill_ns rill__spin_begin(rill__spin *spin);
+/* Something arrived after `gap`, during the try; */
+void rill__spin_hit(rill__spin *spin, rill_ns gap);
+/* nothing did; */
+void rill__spin_miss(rill__spin *spin);
+/* or it arrived during a sleep, `gap` after the quiet time's beginning. */
+void rill__spin_slept(rill__spin *spin, rill_ns gap);
+/* The driver's wait, with a deadline other than 0, of a loop that may spin. */
+int rill__spin_wait(rill_loop *loop, rill_ns deadline);
 
 #define RILL__STAGE_BYTES ((size_t)64 * 1024)
 
@@ -400,6 +466,25 @@ struct rill_loop {
     const char *current_site; /* Of the running callback, for the slow report. */
     const char *current_what;
 
+    struct rill__fiber *fiber; /* The task that runs, or NULL. */
+    int *errno_address;        /* Of the thread that runs it. */
+    size_t fibers_ready;       /* Of what is ready, how many are tasks; */
+    rill_ns looked_at;         /* the coarse clock after the last look for events, or 0, */
+    uint64_t looked_before;    /* and what had run by then. */
+    void *context;
+    const rill__context_ops *context_ops;
+    struct rill__tasks *tasks; /* NULL before the first task. */
+    const rill__tasks_ops *tasks_ops;
+    size_t futures;     /* Alive. */
+    size_t idle_timers; /* Armed ones that wake nobody. */
+    bool special_wait;  /* It may spin, or a deadlock be told: see wait_specially. */
+    bool tells_deadlock;
+    bool abandoned;             /* Tasks were dropped, with what memory they had. */
+    _Atomic uint32_t holds;     /* What may wake the loop, and it does not know. */
+    _Atomic(rill__mail *) mail; /* The newest message. */
+    _Atomic uint32_t mailers;   /* Who touch the loop just now to post one. */
+
+    rill__spin spin;
     rill__soons soons;
     rill__slab user_timers;
     rill__slab operations;
@@ -420,6 +505,7 @@ struct rill_loop {
     size_t object_count[RILL__OBJECT_KINDS];
     uint64_t transports_made;
     uint64_t turns;
+    _Atomic uint64_t *turns_shown; /* Or NULL: a copy that others may read. */
     rill_ns slow_callback;
 
     rill_allocator allocator;
@@ -458,6 +544,13 @@ rill__check_thread(const rill_loop *loop, const char *function)
 {
     if (RILL__UNLIKELY(loop->running && rill__running != loop))
         rill__panic_thread(loop, function);
+}
+
+/* There is mail. */
+static inline bool
+rill__mail_is_there(const rill_loop *loop)
+{
+    return atomic_load_explicit(&loop->mail, memory_order_acquire) != NULL;
 }
 
 /* Callbacks on the ready list. */
@@ -513,6 +606,15 @@ rill__loop_push(rill_loop *loop, rill__ready *node)
     loop->queued++;
 }
 
+/* What rill_loop_free needs of a turn: a whole one that waits until `until`; what is ready now;
+ * what ended. */
+int rill__loop_turn(rill_loop *loop, rill_ns until);
+void rill__loop_run_ready(rill_loop *loop);
+void rill__loop_run_reap(rill_loop *loop);
+
+/* Wait for the driver until `deadline`, and let other threads know that they must wake us. */
+int rill__loop_sleep(rill_loop *loop, rill_ns deadline);
+
 void rill__op_run(rill__ready *ready);
 
 /* rill__loop_push_op, for the hot path. */
@@ -538,6 +640,14 @@ rill__loop_reap(rill_loop *loop, rill__ready *node)
     loop->reap = node;
 }
 
+/* `delay` after `now`: the end of time at the latest. A past before the clock's start keeps its
+ * order. */
+static inline rill_ns
+rill__after(rill_ns now, rill_ns delay)
+{
+    return delay > 0 && now > INT64_MAX - delay ? INT64_MAX : now + delay;
+}
+
 /* The turn's time. */
 static inline rill_ns
 rill__loop_now(rill_loop *loop)
@@ -560,6 +670,9 @@ rill__loop_set_epilogue(rill_loop *loop, void (*fn)(void *), void *object)
 void rill__loop_run_epilogue(rill_loop *loop);
 
 /* ---- reports (report.c) ---- */
+
+/* For who has no loop: to `log`, or to stderr when that is NULL. */
+void rill__log_to(rill_log_fn log, void *arg, rill_log_level level, const char *text);
 
 void rill__log(rill_loop *loop, rill_log_level level, const char *format, ...) RILL_PRINTF(3, 4);
 

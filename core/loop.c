@@ -1,5 +1,5 @@
 /*
- * The loop: its life and its turn.
+ * The loop: its turn, and running it.
  *
  * A turn is asyncio's run-once: wait for records (not at all while something is ready), append what
  * other threads posted and what expired, run what is ready now, first in first out, and free what
@@ -8,19 +8,11 @@
  */
 #include <errno.h>
 #include <limits.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdlib.h>
 
 #include "core/internal.h"
 
-#define WAIT_MAX       (24 * 3600 * RILL_S)
-#define HOT_BYTES      ((size_t)128 * 1024)
-#define HOT_BYTES_MIN  ((size_t)4 * 1024)
-#define HOT_BYTES_MAX  ((size_t)64 * 1024 * 1024)
-#define HELD_BYTES_MAX ((size_t)64 * 1024 * 1024)
-#define SLOW_CALLBACK  (100 * RILL_MS)
-#define SENDER_PAUSE   (50 * RILL_US)
+#define TASKS_MAX 256 /* So many may run between two looks for events. */
+#define SKIPPED   1
 
 __thread rill_loop *rill__running __attribute__((tls_model("initial-exec")));
 uint32_t rill__fork_generation;
@@ -204,38 +196,128 @@ run_reap(rill_loop *loop)
     }
 }
 
-static rill_ns
-wait_deadline(rill_loop *loop, bool may_wait, rill_ns until)
+static inline rill_ns
+wait_deadline(const rill_loop *loop, rill_ns until)
 {
-    rill_ns next;
+    rill_ns next = loop->timers.count != 0 ? rill__timers_next(&loop->timers) : RILL_NEVER;
 
-    if (!may_wait || rill__loop_ready(loop) != 0 || loop->stop)
-        return 0;
-    next = loop->timers.count != 0 ? rill__timers_next(&loop->timers) : RILL_NEVER;
-    if (until != RILL_NEVER && (next == RILL_NEVER || until < next))
-        next = until;
-    if (!rill__inbox_may_sleep(loop->inbox))
-        return 0;
-    return next;
+    return until != RILL_NEVER && (next == RILL_NEVER || until < next) ? until : next;
 }
 
-static int
+static inline int
+sleep_until(rill_loop *loop, rill_ns deadline)
+{
+    int rc;
+
+    if (!rill__inbox_may_sleep(loop->inbox))
+        deadline = 0;
+    rc = loop->ops->wait(loop->driver, deadline);
+    rill__inbox_awake(loop->inbox);
+    return rc;
+}
+
+int
+rill__loop_sleep(rill_loop *loop, rill_ns deadline)
+{
+    return sleep_until(loop, deadline);
+}
+
+/* Nothing that the loop knows of, or that holds it, could ever wake it. */
+static bool
+is_stuck(const rill_loop *loop)
+{
+    return loop->tells_deadlock && loop->timers.count == loop->idle_timers &&
+           atomic_load(&loop->holds) == 0 &&
+           loop->object_count[RILL__OBJECT_TRANSPORT] + loop->object_count[RILL__OBJECT_SERVER] +
+                   loop->object_count[RILL__OBJECT_CONNECT] +
+                   loop->object_count[RILL__OBJECT_RESTART] ==
+               0 &&
+           rill__inbox_is_empty(loop->inbox) && !rill__mail_is_there(loop);
+}
+
+static RILL__RARE int
+wait_specially(rill_loop *loop, rill_ns deadline)
+{
+    if (is_stuck(loop))
+        return RILL_EDEADLK;
+    return loop->spin.limit != 0 ? rill__spin_wait(loop, deadline) : sleep_until(loop, deadline);
+}
+
+/* Tasks that only give way to each other: the kernel need not be asked each time, unless they are
+ * many or take their time. */
+static bool
+may_skip(rill_loop *loop)
+{
+    rill_ns now = loop->ops->now_coarse(loop->driver);
+
+    if (loop->looked_at == 0)
+        loop->looked_at = now;
+    return now == loop->looked_at && loop->queued - loop->looked_before <= TASKS_MAX;
+}
+
+static inline bool
+only_tasks_are_ready(rill_loop *loop)
+{
+    return loop->fibers_ready != 0 && loop->fibers_ready == rill__loop_ready(loop) && !loop->stop &&
+           may_skip(loop);
+}
+
+static inline int
+wait_for_records(rill_loop *loop, bool may_wait, rill_ns until)
+{
+    if (!may_wait || rill__loop_ready(loop) != 0 || loop->stop) {
+        if (only_tasks_are_ready(loop))
+            return SKIPPED;
+        loop->looked_at = 0;
+        loop->looked_before = loop->ran;
+        rill__inbox_awake(loop->inbox);
+        return loop->ops->wait(loop->driver, 0);
+    }
+    if (RILL__UNLIKELY(loop->special_wait))
+        return wait_specially(loop, wait_deadline(loop, until));
+    return sleep_until(loop, wait_deadline(loop, until));
+}
+
+/* Split off by the compiler it would cost every turn a call and what that saves. */
+static inline __attribute__((always_inline)) int
 turn(rill_loop *loop, bool may_wait, rill_ns until, size_t callbacks_max)
 {
-    rill_ns deadline = wait_deadline(loop, may_wait, until);
-    int rc = loop->ops->wait(loop->driver, deadline);
+    int rc = wait_for_records(loop, may_wait, until);
 
-    rill__inbox_awake(loop->inbox);
-    if (rc < 0)
+    if (RILL__LIKELY(rc == 0)) {
+        loop->now_valid = false;
+        (void)rill__inbox_take(loop, loop->inbox);
+        if (RILL__UNLIKELY(rill__mail_is_there(loop)))
+            rill__mail_take(loop);
+        if (loop->timers.count != 0)
+            rill__timers_expire(loop, rill__loop_now(loop));
+    } else if (rc < 0) {
         return rc;
-    loop->now_valid = false;
-    (void)rill__inbox_take(loop, loop->inbox);
-    if (loop->timers.count != 0)
-        rill__timers_expire(loop, rill__loop_now(loop));
+    }
     run_ready(loop, callbacks_max);
     run_reap(loop);
     loop->turns++;
+    if (RILL__UNLIKELY(loop->turns_shown != NULL))
+        atomic_store_explicit(loop->turns_shown, loop->turns, memory_order_relaxed);
     return 0;
+}
+
+int
+rill__loop_turn(rill_loop *loop, rill_ns until)
+{
+    return turn(loop, true, until, 0);
+}
+
+void
+rill__loop_run_ready(rill_loop *loop)
+{
+    run_ready(loop, 0);
+}
+
+void
+rill__loop_run_reap(rill_loop *loop)
+{
+    run_reap(loop);
 }
 
 static int
@@ -246,6 +328,7 @@ begin(rill_loop *loop)
     if (loop->running || rill__running != NULL)
         return RILL_EBUSY;
     loop->running = true;
+    loop->errno_address = &errno;
     rill__running = loop;
     return 0;
 }
@@ -330,7 +413,8 @@ rill_loop_next_timeout(rill_loop *loop)
     rill_ns next;
     rill_ns left;
 
-    if (rill__loop_ready(loop) != 0 || loop->stop || !rill__inbox_is_empty(loop->inbox))
+    if (rill__loop_ready(loop) != 0 || loop->stop || !rill__inbox_is_empty(loop->inbox) ||
+        rill__mail_is_there(loop))
         return 0;
     next = rill__timers_next(&loop->timers);
     if (next == RILL_NEVER)
@@ -399,6 +483,9 @@ rill_loop_get_stats(const rill_loop *loop, rill_loop_stats *ret_stats)
         .transports_made = loop->transports_made,
         .servers = loop->object_count[RILL__OBJECT_SERVER],
         .held_bytes = loop->held_bytes,
+        .spins = loop->spin.tries,
+        .spin_hits = loop->spin.hits,
+        .spin_polls = loop->spin.polls,
     };
 
     memcpy(stats.memory, loop->memory, sizeof(stats.memory));
@@ -423,267 +510,4 @@ rill__object_remove(rill_loop *loop, enum rill__object_kind kind, rill__object *
     assert(loop->object_count[kind] > 0);
     loop->object_count[kind]--;
     rill__list_remove(&object->link);
-}
-
-/* ---- making and freeing ---- */
-
-static void
-forked(void)
-{
-    rill__fork_generation++;
-    rill__running = NULL;
-}
-
-static void
-watch_forks(void)
-{
-    (void)pthread_atfork(NULL, NULL, forked); /* Failing, only the RILL_EFORK check is lost. */
-}
-
-static const rill__driver_ops *
-find_driver(const char *name)
-{
-    if (strcmp(name, "auto") == 0 || strcmp(name, "epoll") == 0)
-        return &rill__driver_epoll;
-#if RILL_WITH_URING
-    if (strcmp(name, "uring") == 0)
-        return &rill__driver_uring;
-#endif
-#if RILL_WITH_SIM
-    if (strcmp(name, "sim") == 0)
-        return &rill__driver_sim;
-#endif
-    return NULL;
-}
-
-static int
-check_options(const rill_loop_options *options, const rill__driver_ops *ops)
-{
-    if (ops == NULL)
-        return RILL_ENODRIVER;
-    if (options->sim != NULL && strcmp(ops->name, "sim") != 0)
-        return RILL_EINVAL;
-    if (options->recv_buffer_bytes != 0 &&
-        (options->recv_buffer_bytes < HOT_BYTES_MIN || options->recv_buffer_bytes > HOT_BYTES_MAX))
-        return RILL_EINVAL;
-    if (options->allocator != NULL &&
-        (options->allocator->alloc == NULL || options->allocator->resize == NULL ||
-            options->allocator->free == NULL))
-        return RILL_EINVAL;
-    if (options->slow_callback < 0 || options->log_level > RILL_LOG_DEBUG)
-        return RILL_EINVAL;
-    return 0;
-}
-
-static const char *
-from_environment(const char *name)
-{
-    const char *value = getenv(name);
-
-    return value != NULL && value[0] != '\0' ? value : NULL;
-}
-
-static void
-configure(rill_loop *loop, const rill_loop_options *options)
-{
-    const char *debug = from_environment("RILL_DEBUG");
-
-    loop->allocator = options->allocator != NULL ? *options->allocator : rill__default_allocator;
-    loop->log = options->log;
-    loop->log_arg = options->log_arg;
-    loop->log_level =
-        options->log_level != RILL_LOG_DEFAULT ? options->log_level : RILL_LOG_WARNING;
-    loop->debug =
-        options->debug > 0 || (options->debug == 0 && debug != NULL && strcmp(debug, "0") != 0);
-    loop->slow_callback = options->slow_callback != 0 ? options->slow_callback : SLOW_CALLBACK;
-    loop->hot_bytes = options->recv_buffer_bytes != 0 ? options->recv_buffer_bytes : HOT_BYTES;
-    loop->held_bytes_max = options->held_bytes_max != 0 ? options->held_bytes_max : HELD_BYTES_MAX;
-}
-
-static void
-init(rill_loop *loop)
-{
-    static atomic_uint made;
-    uint32_t number = atomic_fetch_add(&made, 1);
-
-    loop->tag = (uint8_t)(number % 127 + 1);
-    loop->generation_salt = number / 127 * UINT32_C(0x9e3779b1);
-    loop->fork_generation = rill__fork_generation;
-    loop->error_handler = rill_loop_default_error_handler;
-    loop->last_error.sentence = rill_strerror(0);
-    for (int kind = 0; kind < RILL__OBJECT_KINDS; kind++)
-        rill__list_init(&loop->objects[kind]);
-    rill__handles_init(loop);
-}
-
-/* The loop's own memory is the first allocation of its allocator. */
-static rill_loop *
-allocate(const rill_allocator *hook)
-{
-    const rill_allocator *allocator = hook != NULL ? hook : &rill__default_allocator;
-    rill_loop *loop = allocator->alloc(allocator->ctx, sizeof(*loop), RILL_TAG_LOOP);
-
-    if (loop != NULL) {
-        memset(loop, 0, sizeof(*loop));
-        loop->memory[RILL_TAG_LOOP] = sizeof(*loop);
-    }
-    return loop;
-}
-
-static void
-deallocate(rill_loop *loop)
-{
-    rill_allocator allocator = loop->allocator;
-
-    for (int tag = 0; tag < RILL_TAG_COUNT; tag++)
-        assert(loop->memory[tag] == (tag == RILL_TAG_LOOP ? sizeof(*loop) : 0));
-    allocator.free(allocator.ctx, loop, sizeof(*loop), RILL_TAG_LOOP);
-}
-
-int
-rill_loop_new(const rill_loop_options *options, rill_loop **ret_loop)
-{
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    rill_loop_options opts = RILL_LOOP_OPTIONS();
-    const rill__driver_ops *ops;
-    const char *driver;
-    rill_loop *loop;
-    int rc = 0;
-
-    RILL__REQUIRE(ret_loop != NULL);
-    (void)pthread_once(&once, watch_forks);
-    if (options != NULL)
-        rc = rill__options_copy(
-            NULL, "rill_loop_options", options, options->size, &opts, sizeof(opts));
-    if (rc < 0)
-        return rc;
-    driver = opts.driver != NULL ? opts.driver : from_environment("RILL_DRIVER");
-    ops = find_driver(driver != NULL ? driver : "auto");
-    rc = check_options(&opts, ops);
-    if (rc < 0)
-        return rc;
-    loop = allocate(opts.allocator);
-    if (loop == NULL)
-        return -ENOMEM;
-    configure(loop, &opts);
-    init(loop);
-    rc = rill__inbox_new(loop, &loop->inbox);
-    if (rc < 0)
-        goto fail_loop;
-    rc = ops->open(
-        &(rill__driver_config){ .loop = loop, .sim = opts.sim, .sim_host = opts.sim_host },
-        &loop->driver);
-    if (rc < 0)
-        goto fail_inbox;
-    loop->ops = ops;
-    loop->sys = loop->driver->sys;
-    rill__timers_init(&loop->timers, ops->now(loop->driver));
-    *ret_loop = loop;
-    return 0;
-
-fail_inbox:
-    rill__inbox_free(loop, loop->inbox);
-fail_loop:
-    deallocate(loop);
-    return rc;
-}
-
-static size_t
-end_objects(rill_loop *loop, enum rill__object_kind kind)
-{
-    size_t count = loop->object_count[kind];
-    char text[256];
-
-    /* `end` takes the object off the list, or later does; walk a list of our own meanwhile. */
-    for (rill__link *link = loop->objects[kind].next; link != &loop->objects[kind];) {
-        rill__object *object = RILL__CONTAINER(link, rill__object, link);
-
-        link = link->next;
-        if (loop->debug) {
-            loop->object_ops[kind]->describe(object, text, sizeof(text));
-            rill__report(loop, RILL_ERROR_LEFTOVER, 0, object->site, NULL, NULL,
-                "still alive when the loop was freed: %s", text);
-        }
-        loop->object_ops[kind]->end(object);
-    }
-    return count;
-}
-
-static void
-run_rest(rill_loop *loop)
-{
-    while (loop->object_count[RILL__OBJECT_TRANSPORT] + loop->object_count[RILL__OBJECT_SERVER] +
-               loop->object_count[RILL__OBJECT_CONNECT] + rill__loop_ready(loop) !=
-           0) {
-        int rc = turn(loop, true, RILL_NEVER, 0);
-
-        if (rc < 0)
-            rill__panic("rill_loop_free: the driver fails: %s", rill_strerror(rc));
-    }
-    run_reap(loop);
-}
-
-/* A sender may be between claiming its place and writing the message, or just waking the loop. */
-static void
-run_posts(rill_loop *loop)
-{
-    rill__inbox_awake(loop->inbox);
-    rill__inbox_close(loop->inbox);
-    for (;;) {
-        while (rill__inbox_take(loop, loop->inbox))
-            run_ready(loop, 0);
-        if (rill__inbox_is_drained(loop->inbox))
-            break;
-        (void)loop->ops->wait(loop->driver, loop->ops->now(loop->driver) + SENDER_PAUSE);
-    }
-}
-
-static size_t
-end_everything(rill_loop *loop)
-{
-    size_t leftovers = rill__handles_drop(loop);
-
-    run_posts(loop);
-    loop->freeing = true;
-    rill__soons_interrupt(&loop->soons);
-    (void)rill__handles_drop(loop);
-    leftovers += end_objects(loop, RILL__OBJECT_CONNECT);
-    leftovers += end_objects(loop, RILL__OBJECT_SERVER);
-    leftovers += end_objects(loop, RILL__OBJECT_TRANSPORT);
-    run_rest(loop);
-    return leftovers;
-}
-
-size_t
-rill_loop_free(rill_loop *loop)
-{
-    size_t leftovers;
-    rill_loop *outer;
-
-    if (loop == NULL)
-        return 0;
-    if (loop->running)
-        rill__panic("rill_loop_free called while the loop runs: call rill_loop_stop, and free it "
-                    "when rill_loop_run has returned");
-    if (loop->fork_generation != rill__fork_generation)
-        return 0; /* The parent's: touching its poller or sockets here would disturb them. */
-    outer = rill__running;
-    loop->running = true;
-    rill__running = loop;
-    loop->sys->run_begin(loop->driver);
-    leftovers = end_everything(loop);
-    loop->sys->run_end(loop->driver);
-    rill__running = outer;
-    loop->running = false;
-    rill__chunk_free_hot(loop);
-    rill__free(loop, loop->stage, RILL__STAGE_BYTES, RILL_TAG_WRITE);
-    rill__soons_done(loop);
-    rill__slab_done(loop, &loop->user_timers);
-    rill__slab_done(loop, &loop->operations);
-    rill__slab_done(loop, &loop->transports);
-    rill__pool_done(loop);
-    loop->ops->close(loop->driver);
-    rill__inbox_free(loop, loop->inbox);
-    deallocate(loop);
-    return leftovers;
 }

@@ -12,15 +12,20 @@
 
 static const char *const level_names[] = { "", "error", "warning", "info", "debug" };
 
+void
+rill__log_to(rill_log_fn log, void *arg, rill_log_level level, const char *text)
+{
+    if (log != NULL)
+        log(level, text, arg);
+    else
+        fprintf(stderr, "rill: %s: %s\n", level_names[level], text);
+}
+
 static void
 log_text(rill_loop *loop, rill_log_level level, const char *text)
 {
-    if (level > loop->log_level)
-        return;
-    if (loop->log != NULL)
-        loop->log(level, text, loop->log_arg);
-    else
-        fprintf(stderr, "rill: %s: %s\n", level_names[level], text);
+    if (level <= loop->log_level)
+        rill__log_to(loop->log, loop->log_arg, level, text);
 }
 
 void

@@ -21,18 +21,28 @@ fail() {
     exit 1
 }
 
-# Start a server and wait until it says where it listens: sets `pid`, `addr` ("127.0.0.1:4711" or
-# "unix:PATH") and `port`. The pipe stays open, so that what the server prints later harms nobody.
+# Run a program for 50 seconds at most, and write its process number to $scratch/pid. A signal is
+# for that process: timeout itself, as long as it does not know that it has forked, dies of one.
+limited() {
+    # Not --foreground, timeout sends SIGCONT after SIGTERM. That would undo the SIGSTOP by which a
+    # leak check at exit holds the server's threads, and the check would wait for it for ever.
+    # shellcheck disable=SC2016 # The inner shell's.
+    exec timeout --foreground 50 sh -c 'echo $$ >"$0" && exec "$@"' "$scratch/pid" "$@"
+}
+
+# Start a server and wait until it says where it listens: sets `pid`, `job` (to be waited for),
+# `addr` ("127.0.0.1:4711" or "unix:PATH") and `port`. The pipe stays open, so that what the server
+# prints later harms nobody.
 start_server() {
     rm -f "$scratch/ready"
     mkfifo "$scratch/ready"
-    # Not --foreground, timeout sends SIGCONT after SIGTERM. That would undo the SIGSTOP by which a
-    # leak check at exit holds the server's threads, and the check would wait for it for ever.
-    timeout --foreground 50 "$@" >"$scratch/ready" &
-    pid=$!
-    servers="$servers $pid"
+    limited "$@" >"$scratch/ready" &
+    job=$!
+    servers="$servers $job"
     exec 3<"$scratch/ready"
     read -r first <&3 || fail "no line from: $*"
+    pid=$(cat "$scratch/pid")
+    servers="$servers $pid"
     addr=${first#listening on }
     [ "$addr" != "$first" ] || fail "not the line of a server that is ready: $first"
     # shellcheck disable=SC2034 # For those that include this.
@@ -43,7 +53,7 @@ start_server() {
 stop_server() {
     kill -TERM "$pid"
     code=0
-    wait "$pid" || code=$?
+    wait "$job" || code=$?
     [ "$code" = 0 ] || fail "the server ended with code $code"
 }
 

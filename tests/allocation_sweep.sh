@@ -62,7 +62,9 @@ pattern=${2:-.}
 left_out='peers/'                                 # scripts that run other people's programs
 left_out="$left_out|@uring"                       # closes descriptors where nobody can count
 left_out="$left_out|test_malloc_outside"          # looks at malloc itself, which is never refused
-left_out="$left_out|sim/test_(swarm|planted_bugs)" # no cases: a world a seed, a process a bug
+left_out="$left_out|sim/test_(swarm|task_swarm|planted_bugs)" # a world a seed, a process a bug
+left_out="$left_out|tasks/test_(gdb|stack)"       # a program under gdb; a hundred thousand tasks
+left_out="$left_out|workers/"                     # fork; test_resources.c sweeps them by itself
 # What attaches to a driver by hand (raw_echo) stays attached when a case is cut short:
 left_out="$left_out|sim/test_(allocation|determinism|faults|owner_memory|shrink|sweep)"
 
@@ -73,7 +75,9 @@ not="$not test_each_allocation_fails_once"     # a sweep of its own
 not="$not test_from_each_allocation_on_all_fail" # a sweep of its own
 # Their threads abort when a post is refused:
 not="$not test_eight_threads_post test_no_wake_up_is_lost test_a_post_keeps_its_place"
-not="$not test_posts_wake_a_foreign_loop"
+not="$not test_posts_wake_a_foreign_loop test_to_another_thread"
+# Their threads go on for longer than a case waits once something was refused:
+not="$not test_many_tasks_from_two_threads test_an_executor_serves_loops_of_several_threads"
 
 logs=$(mktemp -d)
 pool=

@@ -73,38 +73,76 @@ refuse(rill_server *server, int fd)
     server->loop->sys->close_fd(server->loop->driver, fd, true);
 }
 
-/* A connection has come: NULL when it was refused or could not be set up. */
-static rill_transport *
-welcome(listener *l, int fd, const rill_addr *peer)
+/* A connection of this server has come, from a listener or adopted: 0, or why not; then `fd` is
+ * still the caller's. */
+static int
+admit(rill_server *server, int fd, rill_family family, const rill_addr *peer, bool adopted,
+    rill_transport **ret_transport)
 {
-    rill_server *server = l->server;
     size_t max = server->options.connections_per_peer_max;
-    rill_family family = rill_addr_family(&l->addr);
-    rill_transport *t;
     int rc;
 
     server->stats.accepted++;
     if (max != 0 && !rill__peers_add(server, peer, max)) {
         server->stats.refused++;
-        refuse(server, fd);
-        return NULL;
+        return RILL_ELIMIT;
     }
-    rc = rill__config_apply(&server->config, server->loop, fd, family, true);
+    rc = rill__config_apply(&server->config, server->loop, fd, family, !adopted);
+    if (rc == 0 && adopted)
+        rc = server->loop->sys->adopt(server->loop->driver, fd);
     if (rc == 0)
         rc = rill__stream_new(server->loop, fd, family, peer, &server->config, server->protocol,
-            server->arg, server->object.site, false, &t);
+            server->arg, server->object.site, adopted, ret_transport);
     if (rc == 0) {
-        rill__server_attach(server, t);
-        return t;
+        rill__server_attach(server, *ret_transport);
+        return 0;
     }
     if (max != 0)
         rill__peers_remove(server, peer);
     server->stats.failed++;
+    return rc;
+}
+
+/* NULL when the connection was refused or could not be set up. */
+static rill_transport *
+welcome(listener *l, int fd, const rill_addr *peer)
+{
+    rill_server *server = l->server;
+    rill_transport *t;
+    int rc = admit(server, fd, rill_addr_family(&l->addr), peer, false, &t);
+
+    if (rc == 0)
+        return t;
     refuse(server, fd);
-    if (server->loop->debug)
+    if (rc != RILL_ELIMIT && server->loop->debug)
         rill__report(server->loop, RILL_ERROR_SETUP, rc, server->object.site, NULL, server,
             "an accepted connection could not be set up");
     return NULL;
+}
+
+int
+rill__accept_adopted(rill_server *server, int fd)
+{
+    rill_loop *loop = server->loop;
+    size_t max = server->options.connections_max;
+    rill_addr peer;
+    rill_family family;
+    rill_transport *t;
+    int rc = rill__stream_family(loop, fd, &family);
+
+    if (rc < 0)
+        return rc;
+    if (max != 0 && server->stats.live >= max)
+        return rill__fail(loop, RILL_ELIMIT, RILL_LAYER_TRANSPORT,
+            "the server has its %zu connections already", max);
+    if (loop->sys->peername(loop->driver, fd, &peer) < 0)
+        memset(&peer, 0, sizeof(peer)); /* Gone already; what it sent can still be read. */
+    rc = admit(server, fd, family, &peer, true, &t);
+    if (rc < 0)
+        return rill__fail(loop, rc, rc >= -4095 ? RILL_LAYER_SYSTEM : RILL_LAYER_TRANSPORT,
+            "descriptor %d: %s", fd, rill_strerror(rc));
+    rill__stream_open_soon(t);
+    return 0;
 }
 
 /* One accept: 1 taken, 0 none there, negative: rest. */
@@ -165,8 +203,10 @@ void
 rill__accept_backlog(listener *l)
 {
     rill_server *server = l->server;
+    int max = server->options.backlog < BACKLOG_MAX ? BACKLOG_MAX : server->options.backlog + 1;
 
-    for (int i = 0; i < BACKLOG_MAX && !server->crowded; i++) {
+    server->loop->ops->stop_accepting(server->loop->driver, &l->io);
+    for (int i = 0; i < max && !server->crowded; i++) {
         if (accept_one(l, true) <= 0)
             return;
     }

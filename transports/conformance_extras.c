@@ -406,13 +406,15 @@ file_and_peer_abort(rill__battery *b)
 static bool
 set_timeout(rill__battery *b, rill_timeout which)
 {
-    int rc = rill_transport_set_timeout(b->a.t, which, 30 * RILL_MS);
+    int rc;
 
+    /* Before: whoever is preempted right after the call must not think the timeout early. */
+    b->times[0] = rill_loop_time(b->loop);
+    rc = rill_transport_set_timeout(b->a.t, which, 30 * RILL_MS);
     if (rc == RILL_ENOTSUP)
         rill__battery_skip(b, "no such timeout");
     else if (rc < 0)
         rill__battery_fail(b, "set_timeout: %s", rill_errname(rc));
-    b->times[0] = rill_loop_time(b->loop);
     return rc == 0;
 }
 

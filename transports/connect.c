@@ -444,33 +444,42 @@ rill_create_connection_start_site(rill_loop *loop, const rill_connect_options *o
 /* ---- a socket that is connected already ---- */
 
 int
-rill_connect_accepted_socket_site(rill_loop *loop, int fd, const rill_transport_options *options,
-    const rill_protocol *protocol, void *arg, const char *site, rill_transport **ret_transport)
+rill__stream_family(rill_loop *loop, int fd, rill_family *ret_family)
 {
-    rill__config config;
     rill_addr local;
-    rill_transport *t;
-    int rc;
+    int rc = rill__probe(loop, fd);
 
-    RILL__REQUIRE(loop != NULL);
-    rill__check_thread(loop, "rill_connect_accepted_socket");
-    if ((rc = rill__protocol_check(loop, protocol)) < 0 ||
-        (rc = rill__config_init(&config, loop, options)) < 0)
-        return rc;
-    rc = rill__probe(loop, fd);
     if (rc == RILL_ENOTSUP)
         return rill__fail(loop, rc, RILL_LAYER_TRANSPORT, "descriptors are not the simulator's");
     if (rc != RILL__FD_STREAM)
         return rill__fail(loop, RILL_EINVAL, RILL_LAYER_TRANSPORT,
             "descriptor %d is no connected stream socket%s%s", fd, rc < 0 ? ": " : "",
             rc < 0 ? rill_strerror(rc) : "");
-    if ((rc = loop->sys->sockname(loop->driver, fd, &local)) < 0 ||
-        (rc = rill__config_apply(&config, loop, fd, rill_addr_family(&local), false)) < 0 ||
-        (rc = loop->sys->adopt(loop->driver, fd)) < 0)
-        return rill__fail(loop, rc, RILL_LAYER_SYSTEM, "descriptor %d: %s", fd, rill_strerror(rc));
-    rc = rill__stream_new(
-        loop, fd, rill_addr_family(&local), NULL, &config, protocol, arg, site, true, &t);
+    rc = loop->sys->sockname(loop->driver, fd, &local);
     if (rc < 0)
+        return rill__fail(loop, rc, RILL_LAYER_SYSTEM, "descriptor %d: %s", fd, rill_strerror(rc));
+    *ret_family = rill_addr_family(&local);
+    return 0;
+}
+
+int
+rill_connect_accepted_socket_site(rill_loop *loop, int fd, const rill_transport_options *options,
+    const rill_protocol *protocol, void *arg, const char *site, rill_transport **ret_transport)
+{
+    rill__config config;
+    rill_family family;
+    rill_transport *t;
+    int rc;
+
+    RILL__REQUIRE(loop != NULL);
+    rill__check_thread(loop, "rill_connect_accepted_socket");
+    if ((rc = rill__protocol_check(loop, protocol)) < 0 ||
+        (rc = rill__config_init(&config, loop, options)) < 0 ||
+        (rc = rill__stream_family(loop, fd, &family)) < 0)
+        return rc;
+    if ((rc = rill__config_apply(&config, loop, fd, family, false)) < 0 ||
+        (rc = loop->sys->adopt(loop->driver, fd)) < 0 ||
+        (rc = rill__stream_new(loop, fd, family, NULL, &config, protocol, arg, site, true, &t)) < 0)
         return rill__fail(loop, rc, RILL_LAYER_SYSTEM, "descriptor %d: %s", fd, rill_strerror(rc));
     rill__stream_open_soon(t);
     if (ret_transport != NULL)

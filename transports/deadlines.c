@@ -167,7 +167,7 @@ rill__deadlines_close_begins(stream *s)
         rill__transport_abort(t, -ENOMEM, RILL_LAYER_SYSTEM, NULL);
         return;
     }
-    d->close_at = t->loop->ops->now(t->loop->driver) + s->close_timeout;
+    d->close_at = rill__after(t->loop->ops->now(t->loop->driver), s->close_timeout);
     arm(d);
 }
 

@@ -145,6 +145,7 @@ rill_transport_drain_start(rill_transport *t, size_t bytes_max, rill_ns timeout,
     if (rill_transport_write_buffer_size(t) <= bytes_max)
         settle(d, 0);
     else if (timeout != RILL_NEVER)
-        rill__timer_arm(t->loop, &d->timer, t->loop->ops->now(t->loop->driver) + timeout);
+        rill__timer_arm(
+            t->loop, &d->timer, rill__after(t->loop->ops->now(t->loop->driver), timeout));
     return 0;
 }

@@ -259,6 +259,10 @@ void rill__stream_open_soon(rill_transport *t);
 
 /* ---- connects (connect.c) ---- */
 
+/* The family of a connected stream socket that comes from outside; else the error with its
+ * sentence. */
+int rill__stream_family(rill_loop *loop, int fd, rill_family *ret_family);
+
 /* Addresses of a host for connecting or listening: numeric, localhost, or (passive) a wildcard.
  * Returns how many, at most 2, or the error with its sentence. */
 #define RILL__HOST_ADDRS 2

@@ -295,6 +295,8 @@ rill__listen_all(rill_server *server, const rill_server_options *options)
     rill_addr *addrs;
     int rc;
 
+    if (options->no_socket)
+        return 0;
     if (options->fds != NULL)
         return adopt_fds(server, options);
     for (size_t i = 0; options->hosts != NULL && options->hosts[i] != NULL; i++)

@@ -248,7 +248,8 @@ pair_close(rill_transport *t, void *impl)
         return;
     }
     if (s->close_timeout != RILL_NEVER)
-        rill__timer_arm(t->loop, &s->timer, t->loop->ops->now(t->loop->driver) + s->close_timeout);
+        rill__timer_arm(
+            t->loop, &s->timer, rill__after(t->loop->ops->now(t->loop->driver), s->close_timeout));
 }
 
 static void

@@ -220,8 +220,8 @@ rill__sendfile_delays_close(rill_transport *t)
     if (!t->reading_paused)
         t->ops->pause_reading(t, rill__impl(t));
     if (t->close_timeout != RILL_NEVER)
-        rill__timer_arm(
-            t->loop, &job->timer, t->loop->ops->now(t->loop->driver) + t->close_timeout);
+        rill__timer_arm(t->loop, &job->timer,
+            rill__after(t->loop->ops->now(t->loop->driver), t->close_timeout));
     return true;
 }
 

@@ -97,9 +97,29 @@ rill__server_attach(rill_server *server, rill_transport *t)
     t->server = server;
     rill__list_append(&server->connections, &t->server_link);
     server->stats.live++;
+    if (server->watch != NULL)
+        server->watch(server->watch_arg, 1);
     if (server->options.connections_max != 0 &&
         server->stats.live >= server->options.connections_max)
         rill__accept_pause(server);
+}
+
+void
+rill__server_watch(rill_server *server, rill__server_watch_fn watch, void *arg)
+{
+    assert(server->stats.accepted == 0);
+    server->watch = watch;
+    server->watch_arg = arg;
+}
+
+int
+rill_server_adopt(rill_server *server, int fd)
+{
+    RILL__REQUIRE(server != NULL);
+    check_server(server, "rill_server_adopt");
+    if (server->closing)
+        return rill__fail(server->loop, RILL_ECLOSED, RILL_LAYER_TRANSPORT, "the server is closed");
+    return rill__accept_adopted(server, fd);
 }
 
 void
@@ -116,6 +136,8 @@ rill__server_detach(rill_transport *t)
     server->stats.live -= !rill__bug("server_count");
     if (server->options.connections_per_peer_max != 0 && rill_transport_peername(t, &peer) == 0)
         rill__peers_remove(server, &peer);
+    if (server->watch != NULL)
+        server->watch(server->watch_arg, -1);
     if (server->crowded)
         rill__accept_resume(server);
     end_if_done(server);
@@ -188,7 +210,7 @@ rill_server_drain_start(rill_server *server, rill_ns timeout, rill_drained_fn do
     close_server(server, true);
     if (timeout != RILL_NEVER)
         rill__timer_arm(server->loop, &server->drain_timer,
-            server->loop->ops->now(server->loop->driver) + timeout);
+            rill__after(server->loop->ops->now(server->loop->driver), timeout));
     return 0;
 }
 
@@ -263,6 +285,33 @@ rill_server_get_stats(const rill_server *server, rill_server_stats *ret_stats)
     ret_stats->size = size;
 }
 
+/* ---- paths that change hands ---- */
+
+bool
+rill__server_owns_path(const rill_server *server, size_t index)
+{
+    return server->listeners[index].owns_path && !server->options.keep_path;
+}
+
+void
+rill__servers_own_paths(rill_loop *loop, bool own, rill__fd_match is_meant, void *ctx)
+{
+    const rill__link *head = &loop->objects[RILL__OBJECT_SERVER];
+
+    for (const rill__link *link = head->next; link != head; link = link->next) {
+        rill_server *server =
+            RILL__CONTAINER(RILL__CONTAINER(link, rill__object, link), rill_server, object);
+
+        for (size_t i = 0; i < server->count && !server->closing; i++) {
+            listener *l = &server->listeners[i];
+
+            if (rill_addr_family(&l->addr) == RILL_FAMILY_UNIX && is_meant(ctx, l->io.fd))
+                l->owns_path =
+                    own && loop->sys->unix_identity(loop->driver, &l->addr, l->identity) == 0;
+        }
+    }
+}
+
 /* ---- making ---- */
 
 static void
@@ -325,10 +374,10 @@ check_options(rill_loop *loop, rill_server_options *o, size_t *ret_room)
     size_t room = RILL__HOST_ADDRS;
 
     if ((o->host != NULL) + (o->hosts != NULL) + (o->path != NULL) + (o->addr != NULL) +
-            (o->fds != NULL) !=
+            (o->fds != NULL) + (o->no_socket != 0) !=
         1)
         return rill__fail(loop, RILL_EINVAL, RILL_LAYER_TRANSPORT,
-            "server: exactly one of host, hosts, path, addr and fds must be set");
+            "server: exactly one of host, hosts, path, addr, fds and no_socket must be set");
     if (o->fds != NULL && (o->fds_count == 0 || o->fds_count > 1024))
         return rill__fail(
             loop, RILL_EINVAL, RILL_LAYER_TRANSPORT, "server: fds_count is not in 1..1024");

@@ -9,6 +9,9 @@
 
 #define RILL__SERVER_MAGIC UINT32_C(0x5e64e400)
 
+/* Told of each connection that comes to a server (+1) or leaves it (-1). */
+typedef void (*rill__server_watch_fn)(void *arg, int change);
+
 /* One listening socket. */
 typedef struct listener {
     rill__io io;
@@ -45,6 +48,8 @@ struct rill_server {
     rill__link connections;
     rill_server_stats stats;
     peers peers;
+    rill__server_watch_fn watch; /* Or NULL. */
+    void *watch_arg;
     size_t attached; /* Listeners whose io is not closed yet. */
     rill_drained_fn drained;
     void *drained_arg;
@@ -69,6 +74,7 @@ void rill__listener_close_fd(listener *l); /* Not attached yet. */
 void rill__accept_on_recv(rill__op *op);
 void rill__accept_on_rest(rill__own_timer *timer);
 void rill__accept_backlog(listener *l); /* Before closing: take who waits. */
+int rill__accept_adopted(rill_server *server, int fd);
 void rill__accept_pause(rill_server *server);
 void rill__accept_resume(rill_server *server);
 
@@ -79,6 +85,18 @@ void rill__peers_done(rill_server *server);
 
 /* server.c */
 void rill__server_attach(rill_server *server, rill_transport *t);
+/* Before the loop's next turn after the server was made: it has no connection yet. */
+void rill__server_watch(rill_server *server, rill__server_watch_fn watch, void *arg);
 void rill__server_listener_closed(rill_server *server);
+
+/* For the restart floor: sockets that two processes serve, one of which removes the path. */
+
+/* Would closing this socket of the server remove a path? */
+bool rill__server_owns_path(const rill_server *server, size_t index);
+
+/* Every Unix listener of this loop for whose descriptor `is_meant` says so: its path is to be
+ * removed with it, or not any more. */
+typedef bool (*rill__fd_match)(void *ctx, int fd);
+void rill__servers_own_paths(rill_loop *loop, bool own, rill__fd_match is_meant, void *ctx);
 
 #endif

@@ -1,10 +1,7 @@
 /*
  * The stream kind: TCP and Unix sockets over one driver io.
  *
- * Writing: inside a callback small writes gather in the loop's stage, owned by one stream at a
- * time, and leave in one send when the callback returns (the loop's epilogue); large ones are sent
- * at once together with what is staged. What the driver does not take is queued, and one send_start
- * waits at a time, on the queue's first part.
+ * Writing is stream_write.c's; what it leaves in the queue is pumped from here.
  *
  * The end: OPEN -> FLUSHING (close with bytes queued) -> CLOSING (the io is closing; its record is
  * connection_lost). A failed send first delivers the input that has already arrived (DYING), since
@@ -18,7 +15,6 @@
 #include "core/addr.h"
 #include "transports/stream.h"
 
-#define STAGE_DIRECT   ((size_t)8 * 1024)   /* From here on a send of its own beats the copy. */
 #define TURN_BYTES     ((size_t)256 * 1024) /* Sent for one stream in a turn. */
 #define DISCARD_BYTES  ((size_t)16 * 1024)
 #define DISCARD_ROUNDS 128 /* Receives before a close: up to 2 MiB. */
@@ -31,18 +27,12 @@ ops_of(const rill_transport *t)
 
 /* ---- the end ---- */
 
+/* No more callbacks but connection_lost, with this code, when the io's close record comes. */
 static void
-die(stream *s, int code, rill_layer layer, const char *sentence, bool reset)
+end(stream *s, int code, rill_layer layer, const char *sentence)
 {
     rill_transport *t = rill__base(s);
-    rill_loop *loop = t->loop;
 
-    if (s->phase == STREAM_CLOSING)
-        return;
-    if (loop->epilogue_object == s && loop->epilogue != NULL) {
-        loop->epilogue = NULL;
-        loop->stage_len = 0;
-    }
     s->phase = STREAM_CLOSING;
     s->code = code;
     s->layer = (uint8_t)layer;
@@ -50,7 +40,21 @@ die(stream *s, int code, rill_layer layer, const char *sentence, bool reset)
     t->closing = true;
     t->refuse |= RILL__REFUSE_CLOSED;
     rill__deadlines_stop(s);
-    ops_of(t)->close_io(loop->driver, &s->io, reset);
+}
+
+void
+rill__stream_die(stream *s, int code, rill_layer layer, const char *sentence, bool reset)
+{
+    rill_loop *loop = rill__base(s)->loop;
+
+    if (s->phase == STREAM_CLOSING)
+        return;
+    if (loop->epilogue_object == s && loop->epilogue != NULL) {
+        loop->epilogue = NULL;
+        loop->stage_len = 0;
+    }
+    end(s, code, layer, sentence);
+    loop->ops->close_io(loop->driver, &s->io, reset);
 }
 
 /* The io is closed: nothing refers to our memory any more. */
@@ -89,13 +93,13 @@ static void
 finish_close(stream *s)
 {
     discard_input(s);
-    die(s, 0, RILL_LAYER_TRANSPORT, NULL, false);
+    rill__stream_die(s, 0, RILL_LAYER_TRANSPORT, NULL, false);
 }
 
 static void
 fail_kernel(stream *s, int code)
 {
-    die(s, code, RILL_LAYER_SYSTEM, NULL, true);
+    rill__stream_die(s, code, RILL_LAYER_SYSTEM, NULL, true);
 }
 
 /* A send failed. The peer has gone, but what it said before is delivered first. */
@@ -118,8 +122,8 @@ rill__stream_write_failed(stream *s, int code)
 
 /* ---- sending ---- */
 
-static void
-start_send(stream *s)
+void
+rill__stream_start_send(stream *s)
 {
     rill_transport *t = rill__base(s);
     int rc;
@@ -137,6 +141,8 @@ queue_empty(stream *s)
 {
     rill_transport *t = rill__base(s);
 
+    if (!rill__bug("eof_overtakes") && !rill__stream_all_sent(s))
+        return;
     rill__deadlines_send_done(s);
     if (s->file != NULL) {
         rill__stream_file_start(s);
@@ -178,7 +184,7 @@ pump(stream *s)
     if (rill__queue_is_empty(&s->queue))
         queue_empty(s);
     else
-        start_send(s);
+        rill__stream_start_send(s);
 }
 
 /* Bytes of the queue have left. */
@@ -203,6 +209,10 @@ on_send(rill__op *op)
         rill__stream_file_on_send(s);
         return;
     }
+    if (!s->io.send.active) {
+        (void)rill__stream_all_sent(s);
+        return;
+    }
     sent = ops_of(t)->finish(t->loop->driver, &s->io);
     if (sent == -EAGAIN)
         return;
@@ -222,289 +232,14 @@ rill__stream_pump(stream *s)
         pump(s);
 }
 
-/* ---- writing ---- */
-
-static size_t
-parts_bytes(const rill__iov *parts, size_t count)
-{
-    size_t bytes = 0;
-
-    for (size_t i = 0; i < count; i++)
-        bytes += parts[i].len;
-    return bytes;
-}
-
-/* What one write has come to so far. */
-typedef struct outcome {
-    size_t sent;
-    size_t queued;
-} outcome;
-
-/* What is in the queue already is accounted all the same: on_close takes it off again. */
-static void
-no_memory(stream *s, const outcome *o)
-{
-    rill_transport *t = rill__base(s);
-
-    die(s, -ENOMEM, RILL_LAYER_SYSTEM, NULL, true);
-    t->aborting = true; /* The marks are of no interest any more. */
-    rill_transport_account(t, (int64_t)o->queued, o->sent);
-}
-
-/* Keep what follows the first `skip` bytes; returns false when the connection is lost for it. */
-static bool
-queue_rest(stream *s, const rill__iov *parts, size_t count, size_t skip, outcome *o)
-{
-    rill_transport *t = rill__base(s);
-
-    for (size_t i = 0; i < count; i++) {
-        if (skip >= parts[i].len) {
-            skip -= parts[i].len;
-            continue;
-        }
-        if (rill__queue_append(t->loop, &s->queue, (const uint8_t *)parts[i].base + skip,
-                parts[i].len - skip) < 0) {
-            no_memory(s, o);
-            return false;
-        }
-        o->queued += parts[i].len - skip;
-        skip = 0;
-    }
-    return true;
-}
-
-/* After send_now said `sent`: queue the rest; returns false when the connection is lost. */
-static bool
-after_send(stream *s, const rill__iov *parts, size_t count, int64_t sent, outcome *o)
-{
-    if (sent == -EAGAIN)
-        sent = 0;
-    if (sent < 0) {
-        rill__stream_write_failed(s, (int)sent);
-        return false;
-    }
-    o->sent += (size_t)sent;
-    if (sent > 0 && rill__bug("partial_write_resends"))
-        sent--;
-    if ((size_t)sent + 1 < parts_bytes(parts, count) && rill__bug("partial_write_skips"))
-        sent++;
-    if ((size_t)sent == parts_bytes(parts, count))
-        return true;
-    return queue_rest(s, parts, count, (size_t)sent, o);
-}
-
-/* Send what the driver takes if nothing is queued before it, and queue the rest. */
-static bool
-send_or_queue(stream *s, const rill__iov *parts, size_t count, outcome *o)
-{
-    rill_transport *t = rill__base(s);
-
-    if (!rill__queue_is_empty(&s->queue))
-        return queue_rest(s, parts, count, 0, o);
-    return after_send(
-        s, parts, count, ops_of(t)->send_now(t->loop->driver, &s->io, parts, count), o);
-}
-
-/* The end of one write: only now the marks are looked at, since pause_writing may write too. */
-static void
-settle_write(stream *s, bool was_empty, const outcome *o)
-{
-    rill_transport *t = rill__base(s);
-
-    if (o->sent != 0)
-        rill__deadlines_sent(s);
-    if (was_empty && o->queued != 0)
-        start_send(s);
-    if (o->queued != 0 || RILL__UNLIKELY(t->extra != NULL))
-        rill_transport_account(t, (int64_t)o->queued, o->sent);
-    else
-        t->bytes_out += o->sent;
-}
-
-/* The driver did not take all, or somebody waits for the bytes to leave. */
-static RILL__RARE void
-flush_settle(stream *s, const rill__iov *part, int64_t sent)
-{
-    outcome o = { 0 };
-
-    if (after_send(s, part, 1, sent, &o))
-        settle_write(s, true, &o);
-}
-
-static void
-flush_stage(void *object)
-{
-    stream *s = object;
-    rill_transport *t = rill__base(s);
-    rill_loop *loop = t->loop;
-    rill__iov part = { loop->stage, loop->stage_len };
-    int64_t sent;
-
-    assert(rill__queue_is_empty(&s->queue));
-    loop->stage_len = 0;
-    sent = ops_of(t)->send_now(loop->driver, &s->io, &part, 1);
-    if (RILL__LIKELY(sent == (int64_t)part.len && t->extra == NULL)) {
-        t->bytes_out += part.len;
-        rill__deadlines_sent(s);
-        return;
-    }
-    flush_settle(s, &part, sent);
-}
-
-/* Send what is staged for whomever. */
-static void
-flush_staged(rill_loop *loop)
-{
-    if (loop->epilogue != NULL)
-        rill__loop_run_epilogue(loop);
-}
-
-static bool
-stage_ready(rill_loop *loop)
-{
-    if (loop->stage == NULL)
-        loop->stage = rill__alloc(loop, RILL__STAGE_BYTES, RILL_TAG_WRITE);
-    return loop->stage != NULL;
-}
-
-static void
-stage_parts(stream *s, const rill_iovec *parts, size_t count)
-{
-    rill_loop *loop = rill__base(s)->loop;
-
-    for (size_t i = 0; i < count; i++) {
-        if (parts[i].len == 0)
-            continue; /* Its data may be NULL. */
-        memcpy(loop->stage + loop->stage_len, parts[i].data, parts[i].len);
-        loop->stage_len += parts[i].len;
-    }
-    rill__loop_set_epilogue(loop, flush_stage, s);
-}
-
-/* The staged bytes of this stream and the new ones in as few sends as the parts need. */
-static void
-send_with_stage(stream *s, const rill_iovec *parts, size_t count)
-{
-    rill_loop *loop = rill__base(s)->loop;
-    bool was_empty = rill__queue_is_empty(&s->queue);
-    rill__iov iov[RILL__IOV_MAX];
-    outcome o = { 0 };
-    size_t used = 0;
-
-    if (loop->epilogue != NULL && loop->epilogue_object == s) {
-        loop->epilogue = NULL;
-        iov[used++] = (rill__iov){ loop->stage, loop->stage_len };
-        loop->stage_len = 0;
-    }
-    for (size_t i = 0; i < count; i++) {
-        iov[used++] = (rill__iov){ parts[i].data, parts[i].len };
-        if (used < RILL__IOV_MAX && i + 1 < count)
-            continue;
-        if (!send_or_queue(s, iov, used, &o))
-            return;
-        used = 0;
-    }
-    settle_write(s, was_empty, &o);
-}
-
-/* Gather in the stage what is small, as long as nothing is queued. */
-static bool
-stage(stream *s, const rill_iovec *parts, size_t count, size_t bytes)
-{
-    rill_loop *loop = rill__base(s)->loop;
-
-    if (bytes >= STAGE_DIRECT || !loop->in_callback || s->file_active || !stage_ready(loop))
-        return false;
-    if (loop->stage_len + bytes > RILL__STAGE_BYTES)
-        flush_staged(loop);
-    if (!rill__queue_is_empty(&s->queue) || s->phase != STREAM_OPEN)
-        return false;
-    stage_parts(s, parts, count);
-    return true;
-}
-
-static __attribute__((noinline)) void
-write_parts(stream *s, const rill_iovec *parts, size_t count)
-{
-    rill_loop *loop = rill__base(s)->loop;
-    size_t bytes = 0;
-
-    if (s->phase == STREAM_DYING || s->phase == STREAM_CLOSING)
-        return;
-    for (size_t i = 0; i < count; i++)
-        bytes += parts[i].len;
-    if (loop->epilogue != NULL && loop->epilogue_object != s)
-        flush_staged(loop);
-    if (rill__queue_is_empty(&s->queue) && stage(s, parts, count, bytes))
-        return;
-    send_with_stage(s, parts, count);
-}
-
-static void
-stream_write(rill_transport *t, void *impl, const rill_iovec *parts, size_t count)
-{
-    stream *s = impl;
-    rill_loop *loop = t->loop;
-
-    /* The answer to a small message, all in one: a callback's first write to an idle stream. */
-    if (RILL__LIKELY(count == 1 && parts->len < STAGE_DIRECT && loop->in_callback &&
-                     loop->epilogue == NULL && loop->stage != NULL && s->phase == STREAM_OPEN &&
-                     !s->file_active && rill__queue_is_empty(&s->queue))) {
-        assert(loop->stage_len == 0);
-        memcpy(loop->stage, parts->data, parts->len);
-        loop->stage_len = parts->len;
-        rill__loop_set_epilogue(loop, flush_stage, s);
-        return;
-    }
-    write_parts(s, parts, count);
-}
-
-static int
-stream_write_ref(
-    rill_transport *t, void *impl, const void *data, size_t len, rill_release_fn release, void *arg)
-{
-    stream *s = impl;
-    rill__iov part = { data, len };
-    int64_t sent = 0;
-    int rc;
-
-    flush_staged(t->loop);
-    if (s->phase != STREAM_OPEN)
-        return rill__release_soon(t->loop, release, arg);
-    if (rill__queue_is_empty(&s->queue)) {
-        /* The node for the release comes first: afterwards it is too late to have no memory. */
-        rc = rill__queue_append_ref(t->loop, &s->queue, data, len, release, arg);
-        if (rc < 0)
-            return rc;
-        sent = ops_of(t)->send_now(t->loop->driver, &s->io, &part, 1);
-        if (sent < 0 && sent != -EAGAIN) {
-            rill__queue_advance(&s->queue, len); /* Not accounted yet, so not left to on_close. */
-            rill__queue_release_soon(t->loop, &s->queue);
-            rill__stream_write_failed(s, (int)sent);
-            return 0;
-        }
-        sent = sent > 0 ? sent : 0;
-        rill__queue_advance(&s->queue, (size_t)sent);
-        rill__deadlines_sent(s);
-        if ((size_t)sent == len)
-            rill__queue_release_soon(t->loop, &s->queue);
-        else
-            start_send(s);
-    } else {
-        rc = rill__queue_append_ref(t->loop, &s->queue, data, len, release, arg);
-        if (rc < 0)
-            return rc;
-    }
-    rill_transport_account(t, (int64_t)(len - (size_t)sent), (size_t)sent);
-    return 0;
-}
+/* ---- ending the write side, and both ---- */
 
 static void
 stream_write_eof(rill_transport *t, void *impl)
 {
     stream *s = impl;
 
-    flush_staged(t->loop);
+    rill__stream_flush_staged(t->loop);
     s->eof_pending = true;
     if (s->phase == STREAM_OPEN && (rill__queue_is_empty(&s->queue) || rill__bug("eof_overtakes")))
         queue_empty(s);
@@ -521,10 +256,14 @@ stream_close(rill_transport *t, void *impl)
     }
     ops_of(t)->pause(t->loop->driver, &s->io);
     if (t->loop->epilogue != NULL && t->loop->epilogue_object == s)
-        flush_staged(t->loop);
+        rill__stream_flush_staged(t->loop);
     if (s->phase != STREAM_OPEN)
         return;
     s->phase = STREAM_FLUSHING;
+    if (rill__queue_is_empty(&s->queue))
+        (void)rill__stream_all_sent(s);
+    if (s->phase != STREAM_FLUSHING)
+        return;
     if (rill__queue_is_empty(&s->queue) || rill__bug("close_drops_queue"))
         finish_close(s);
     else
@@ -535,7 +274,7 @@ static void
 stream_abort(rill_transport *t, void *impl, int code, const char *sentence)
 {
     (void)t;
-    die(impl, code, RILL_LAYER_TRANSPORT, sentence, true);
+    rill__stream_die(impl, code, RILL_LAYER_TRANSPORT, sentence, true);
 }
 
 /* ---- receiving ---- */
@@ -656,6 +395,34 @@ stream_resume_reading(rill_transport *t, void *impl)
         ops_of(t)->resume(t->loop->driver, &s->io);
 }
 
+/* ---- leaving ---- */
+
+static int
+stream_detach(rill_transport *t, void *impl, void *buf, size_t size, size_t *ret_len)
+{
+    stream *s = impl;
+    int64_t unread;
+    int fd;
+
+    if (t->loop->sys->public_fd(t->loop->driver, s->io.fd) < 0)
+        return RILL_ENOTSUP;
+    if (t->loop->epilogue != NULL && t->loop->epilogue_object == s)
+        rill__stream_flush_staged(t->loop);
+    if (s->phase == STREAM_OPEN &&
+        (!rill__queue_is_empty(&s->queue) || s->file != NULL || !rill__stream_all_sent(s)))
+        return s->phase == STREAM_OPEN ? RILL_EBUSY : RILL_ECLOSED;
+    if (s->phase != STREAM_OPEN)
+        return RILL_ECLOSED;
+    unread = ops_of(t)->take_unread(t->loop->driver, &s->io, buf, size);
+    if (unread < 0)
+        return unread == -EMSGSIZE ? RILL_ELIMIT : (int)unread;
+    *ret_len = (size_t)unread;
+    fd = ops_of(t)->detach(t->loop->driver, &s->io);
+    end(s, RILL_EDETACHED, RILL_LAYER_TRANSPORT, NULL);
+    rill__loop_push_op(t->loop, &s->io.close);
+    return fd;
+}
+
 /* ---- making ---- */
 
 static void
@@ -668,17 +435,18 @@ finalize(rill_transport *t, void *impl)
 }
 
 /* Two kinds that differ by name. */
-#define STREAM_OPS(kind)                                                                     \
-    {                                                                                        \
-        .size = sizeof(rill_transport_ops), .name = kind, .impl_size = sizeof(stream),       \
-        .write = stream_write, .write_ref = stream_write_ref, .write_eof = stream_write_eof, \
-        .close = stream_close, .abort = stream_abort, .pause_reading = stream_pause_reading, \
-        .resume_reading = stream_resume_reading, .peername = rill__stream_peername,          \
-        .sockname = rill__stream_sockname, .fd = rill__stream_fd,                            \
-        .credentials = rill__stream_credentials, .tcp_info = rill__stream_tcp_info,          \
-        .set_option = rill__stream_set_option, .get_option = rill__stream_get_option,        \
-        .set_timeout = rill__stream_set_timeout, .sendfile = rill__stream_sendfile,          \
-        .sendfile_cancel = rill__stream_sendfile_cancel, .finalize = finalize                \
+#define STREAM_OPS(kind)                                                                    \
+    {                                                                                       \
+        .size = sizeof(rill_transport_ops), .name = kind, .impl_size = sizeof(stream),      \
+        .write = rill__stream_write, .write_ref = rill__stream_write_ref,                   \
+        .write_eof = stream_write_eof, .close = stream_close, .abort = stream_abort,        \
+        .pause_reading = stream_pause_reading, .resume_reading = stream_resume_reading,     \
+        .peername = rill__stream_peername, .sockname = rill__stream_sockname,               \
+        .fd = rill__stream_fd, .credentials = rill__stream_credentials,                     \
+        .tcp_info = rill__stream_tcp_info, .set_option = rill__stream_set_option,           \
+        .get_option = rill__stream_get_option, .set_timeout = rill__stream_set_timeout,     \
+        .sendfile = rill__stream_sendfile, .sendfile_cancel = rill__stream_sendfile_cancel, \
+        .detach = stream_detach, .finalize = finalize                                       \
     }
 
 static const rill_transport_ops tcp_ops = STREAM_OPS("tcp");

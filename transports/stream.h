@@ -1,6 +1,7 @@
 /*
- * The stream kind's struct and its parts: the stream itself (stream.c), its deadlines
- * (deadlines.c), what it tells about its socket (stream_info.c) and its sendfile (stream_file.c).
+ * The stream kind's struct and its parts: the stream itself (stream.c), writing (stream_write.c),
+ * its deadlines (deadlines.c), what it tells about its socket (stream_info.c) and its sendfile
+ * (stream_file.c).
  */
 #ifndef RILL__STREAM_H
 #define RILL__STREAM_H
@@ -46,9 +47,29 @@ typedef struct stream {
     uint8_t peer[STREAM_PEER];
 } stream;
 
+/* The io is closed and its record will be connection_lost. Idempotent. */
+void rill__stream_die(stream *s, int code, rill_layer layer, const char *sentence, bool reset);
+/* Send the queue's first parts when the socket takes bytes; nothing is in flight. */
+void rill__stream_start_send(stream *s);
 void rill__stream_pump(stream *s);
 void rill__stream_sent(stream *s, size_t len);
 void rill__stream_write_failed(stream *s, int code);
+
+/* stream_write.c */
+void rill__stream_write(rill_transport *t, void *impl, const rill_iovec *parts, size_t count);
+int rill__stream_write_ref(rill_transport *t, void *impl, const void *data, size_t len,
+    rill_release_fn release, void *arg);
+/* The queue is empty: has all that was written left? What comes back from the driver is queued and
+ * sent again; false then, and when the connection is lost for it. */
+bool rill__stream_all_sent(stream *s);
+
+/* Send what is staged for whomever. */
+static inline void
+rill__stream_flush_staged(rill_loop *loop)
+{
+    if (loop->epilogue != NULL)
+        rill__loop_run_epilogue(loop);
+}
 
 /* stream_info.c */
 void rill__stream_set_peer(stream *s, const rill_addr *peer);

@@ -38,7 +38,7 @@ rill__stream_sendfile(rill_transport *t, void *impl, int fd, uint64_t offset, ui
     if (t->loop->epilogue != NULL && t->loop->epilogue_object == s)
         rill__loop_run_epilogue(t->loop);
     if (s->phase == STREAM_OPEN && rill__queue_is_empty(&s->queue))
-        rill__stream_file_start(s);
+        rill__stream_pump(s);
     return 0;
 }
 

@@ -482,6 +482,27 @@ rill_transport_abort(rill_transport *t)
     rill__transport_abort(t, RILL_EABORTED, RILL_LAYER_TRANSPORT, NULL);
 }
 
+int
+rill_transport_detach(rill_transport *t, void *buf, size_t size, size_t *ret_len)
+{
+    int rc;
+
+    RILL__REQUIRE(t != NULL);
+    rill__check_live(t, "rill_transport_detach");
+    if (ret_len == NULL || (buf == NULL && size != 0))
+        return rill__fail(t->loop, RILL_EINVAL, RILL_LAYER_TRANSPORT,
+            "detach: ret_len, and a buffer when there is a size, are needed");
+    *ret_len = 0;
+    if (t->phase != RILL__PHASE_OPEN || t->closing)
+        return rill__fail(t->loop, RILL_ECLOSED, RILL_LAYER_TRANSPORT, "detach: closed");
+    if (!RILL__HAS_OP(t, detach))
+        return rill__fail(t->loop, RILL_ENOTSUP, RILL_LAYER_TRANSPORT,
+            "detach: a transport of kind %s has no socket of its own", t->ops->name);
+    rc = t->ops->detach(t, rill__impl(t), buf, size, ret_len);
+    return rc >= 0 ? rc
+                   : rill__fail(t->loop, rc, RILL_LAYER_TRANSPORT, "detach: %s", rill_strerror(rc));
+}
+
 void
 rill_transport_fail(rill_transport *t, int code, const char *sentence)
 {

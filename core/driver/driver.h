@@ -17,8 +17,8 @@
  * 3. Outbound (connect_start, send_start, sendfile_start) is one operation at a time per io. Every
  *    start that returned 0 gets exactly one FINAL: the first finish() that is not -EAGAIN. Memory
  *    given to the start stays untouched by the owner until then. send_now never waits and leaves
- *    nothing behind. Starts never queue a record inside a take or a start in a way that runs code:
- *    records only run from the loop.
+ *    nothing behind; send_soon may leave bytes with the driver that come back. Starts never queue
+ *    a record inside a take or a start in a way that runs code: records only run from the loop.
  * 4. cancel(io) ends the outbound operation early: its FINAL still comes, with RILL_ECANCELED or
  *    with the result it had before.
  * 5. close(io) ends everything at once: no record of this io but io->close is dispatched
@@ -76,6 +76,9 @@ typedef struct rill__iov {
 
 #define RILL__IOV_MAX 64
 
+/* Of one io, at most so many bytes are with the driver on trust (send_soon). */
+#define RILL__TRUST_BYTES ((size_t)4 * 1024)
+
 /* One attached descriptor; embedded by its owner, zeroed before attach. */
 typedef struct rill__io {
     rill__op recv;
@@ -110,6 +113,7 @@ typedef struct rill__driver_config {
 
 typedef struct rill__driver_ops {
     const char *name;
+    bool clock_is_virtual; /* Time passes in wait only: who polls waits for ever. */
 
     /* Make the driver of one loop. The loop's allocator works already (rill__alloc). */
     int (*open)(const rill__driver_config *config, rill__driver **ret_driver);
@@ -117,6 +121,9 @@ typedef struct rill__driver_ops {
     void (*close)(rill__driver *driver);
 
     rill_ns (*now)(rill__driver *driver);
+    /* The same clock, some milliseconds behind and for next to nothing. A virtual clock stands
+     * still between waits, and so may this. */
+    rill_ns (*now_coarse)(rill__driver *driver);
 
     /* Append records of what happened to the loop's ready list (rill__loop_push_op), waiting for
      * the first one until `deadline` (on now()'s clock; RILL_NEVER: no end; a time in the past, 0
@@ -138,7 +145,12 @@ typedef struct rill__driver_ops {
      * Returns 0; -ENOMEM; -EEXIST when an io of this driver has it; -EPERM for a regular file. */
     int (*attach)(rill__driver *driver, rill__io *io, int fd, rill__io_kind kind);
 
-    /* Give the descriptor back, quiescent: no operation in flight. Returns it. */
+    /* Copy into `buf` what the driver has received for this io and nobody has taken; nothing more
+     * is received for it before the next wait. Returns how many bytes; -EMSGSIZE and takes nothing
+     * when there are more than `size`; the error that would be next. */
+    int64_t (*take_unread)(rill__driver *driver, rill__io *io, void *buf, size_t size);
+
+    /* Give the descriptor back, quiescent: no operation in flight, nothing unread. Returns it. */
     int (*detach)(rill__driver *driver, rill__io *io);
 
     /* Inbound. May fail on the first subscribe only: -ENOMEM, -ENOSPC. */
@@ -159,9 +171,24 @@ typedef struct rill__driver_ops {
      * connection. */
     int (*accept_take)(rill__driver *driver, rill__io *io, int *ret_fd, rill_addr *ret_peer);
 
+    /* A listener that is about to be closed: the kernel accepts nothing more for this io by itself.
+     * What it has accepted already is still there to take, and whoever waits in the backlog from
+     * now on wakes another process that listens on the same socket. */
+    void (*stop_accepting)(rill__driver *driver, rill__io *io);
+
     /* Outbound. send_now: bytes taken (0 only for an empty vector), -EAGAIN, or the error; sends
      * nothing and says -EAGAIN while an operation is in flight. */
     int64_t (*send_now)(rill__driver *driver, rill__io *io, const rill__iov *iov, size_t count);
+
+    /* As send_now, for bytes that may leave as late as the next wait or submit: the driver may take
+     * a copy on trust. When the kernel then does not take it all, a send record follows, and
+     * send_rest has what became of it: positive: so many bytes come back, the last ones, in the
+     * driver's memory until the next call for this io; the error; 0: all else is the kernel's. Its
+     * owner calls it until it says 0, in such a record, before it starts another operation after
+     * send_now or send_soon said -EAGAIN, and before a half close or a close without reset. */
+    int64_t (*send_soon)(rill__driver *driver, rill__io *io, const rill__iov *iov, size_t count);
+    int64_t (*send_rest)(rill__driver *driver, rill__io *io, rill__iov *ret_rest);
+
     int (*connect_start)(rill__driver *driver, rill__io *io, const rill_addr *addr);
     int (*send_start)(rill__driver *driver, rill__io *io, const rill__iov *iov, size_t count);
     int (*sendfile_start)(
@@ -258,6 +285,16 @@ extern const rill__driver_ops rill__driver_sim;
 
 /* Queue a record, once: a second call before its dispatch does nothing. */
 void rill__loop_push_op(rill_loop *loop, rill__op *op);
+
+/* No record of this io is dispatched from here on but that of its close. */
+static inline void
+rill__io_silence(rill__io *io)
+{
+    io->recv.active = false;
+    io->recv.discarded = true;
+    io->send.active = false;
+    io->send.discarded = true;
+}
 
 /* The loop's hot receive buffer, at least 4 KiB, its own again if the last one was held; NULL: no
  * memory. The slice for `len` bytes received in it is made by rill__loop_hot_slice. */

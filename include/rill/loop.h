@@ -34,9 +34,11 @@ typedef enum rill_log_level {
 typedef void (*rill_log_fn)(rill_log_level level, const char *text, void *arg);
 
 typedef struct rill_loop_options {
-    size_t size;        /* Set by RILL_LOOP_OPTIONS or rill_loop_options_default. */
-    const char *driver; /* "auto" (epoll), "epoll", "uring" (from Linux 6.1 on), "sim"; NULL:
-                         * $RILL_DRIVER, else "auto". */
+    size_t size; /* Set by RILL_LOOP_OPTIONS or rill_loop_options_default. */
+    /* "auto" (epoll), "epoll", "uring" (from Linux 6.1 on), "sim"; or several, "uring,epoll": the
+     * first that the kernel does not refuse, with a debug line for each that it does. NULL:
+     * $RILL_DRIVER, else "auto". */
+    const char *driver;
     const rill_allocator *allocator; /* NULL: malloc. Copied. */
     rill_sim *sim;        /* "sim" only: the world to live in; NULL: a world of its own. */
     const char *sim_host; /* "sim" only: name of the host in that world; NULL: "local". */
@@ -47,6 +49,12 @@ typedef struct rill_loop_options {
     rill_ns slow_callback; /* Debug: report callbacks that take this long; default 100 ms. */
     size_t recv_buffer_bytes; /* The hot receive buffer; default 128 KiB, at least 4 KiB. */
     size_t held_bytes_max;    /* For rill_slice_hold; default 64 MiB. */
+    /* Before it sleeps the loop may poll for up to so long: lower latency for a busy core. 0, the
+     * default: never; at most 1 ms. It does so while what arrives mostly arrives within that time,
+     * and not for much longer than it mostly takes; else it tries in one sleep of 64. 50 * RILL_US
+     * is more than a wake-up across cores takes. Worth it only on a core that nobody else wants.
+     * Without effect on the simulator, where no time passes in a poll. */
+    rill_ns spin;
 } rill_loop_options;
 
 #ifndef __cplusplus
@@ -72,21 +80,26 @@ rill_loop_options_default(void)
  *
  * Returns 0; -ENOMEM; RILL_EINVAL (no size set, unknown newer options, a buffer below 4 KiB, an
  * allocator without all of its functions, sim given for another driver, a negative slow_callback,
- * an unknown log_level); RILL_ENODRIVER (unknown, not built in, or refused by the kernel); -errno
- * from making the poller. Nothing is created on failure. Any thread. asyncio: new_event_loop.
+ * a spin below 0 or above 1 ms, an unknown log_level); RILL_ENODRIVER (unknown, not built in, or
+ * refused by the kernel); -errno from making the poller. Nothing is created on failure. Any thread.
+ * asyncio: new_event_loop.
  */
 RILL_API int rill_loop_new(const rill_loop_options *options, rill_loop **ret_loop);
 
 /*
  * End the loop and everything in it; NULL is ignored. It always succeeds. In this order: pending
- * callbacks and timers are dropped; messages posted by rill_call_soon_threadsafe() run; connect
- * attempts end (their callback gets RILL_ELOOPFREED); servers close; every transport is aborted and
- * gets its connection_lost (RILL_ELOOPFREED); memory goes. Nothing can be scheduled meanwhile
- * (RILL_ECLOSED). In debug mode each leftover is reported with the place that made it. In a child
- * process that inherited the loop by fork it does nothing: the loop is the parent's.
+ * callbacks and timers are dropped; messages posted by rill_call_soon_threadsafe() run; tasks are
+ * canceled, and have 5 s to end; jobs on other threads that have not begun are dropped (their
+ * callback gets RILL_ELOOPFREED), those that have are waited for, 5 s in all; connect attempts and
+ * a restart end (RILL_ELOOPFREED, too); servers close; every transport is aborted and gets its
+ * connection_lost (RILL_ELOOPFREED); actions of signals are put back; memory goes. Nothing can be
+ * scheduled meanwhile (RILL_ECLOSED). In debug mode each leftover is reported with the place that
+ * made it. In a child process that inherited the loop by fork it does nothing: the loop is the
+ * parent's.
  *
- * Returns the number of leftovers: transports, servers, connect attempts and timers that were still
- * alive. Inside a callback of the loop it aborts the process with a message.
+ * Returns the number of leftovers: transports, servers, connect attempts, restarts, inherited sets,
+ * timers, tasks, futures and jobs that were still alive. Inside a callback of the loop it aborts
+ * the process with a message.
  */
 RILL_API size_t rill_loop_free(rill_loop *loop);
 
@@ -190,10 +203,10 @@ RILL_API int rill_timer_rearm(rill_loop *loop, rill_id id, rill_ns when);
 RILL_API int rill_timer_when(const rill_loop *loop, rill_id id, rill_ns *ret_when);
 
 /*
- * Cancel whatever `id` names: a callback, a timer, a connect attempt, a drain, a sendfile. After
- * true the callback never runs; a sendfile's alone still does, with RILL_ECANCELED, since its file
- * is in use until then. False: it has run, is running, was canceled, or never existed here. Runs no
- * callback. asyncio: Handle.cancel.
+ * Cancel whatever `id` names: a callback, a timer, a connect attempt, a drain, a sendfile, a
+ * restart, a job that has not begun. After true the callback never runs; a sendfile's alone still
+ * does, with RILL_ECANCELED, since its file is in use until then. False: it has run, is running,
+ * was canceled, or never existed here. Runs no callback. asyncio: Handle.cancel.
  */
 RILL_API bool rill_cancel(rill_loop *loop, rill_id id);
 
@@ -217,6 +230,7 @@ typedef enum rill_error_kind {
     RILL_ERROR_LEFTOVER,  /* rill_loop_free met something alive. */
     RILL_ERROR_SLOW,      /* Debug: a callback held the loop for too long. */
     RILL_ERROR_MISUSE,    /* Harmless misuse: writing on after close, five times. */
+    RILL_ERROR_TASK,      /* An error of a task or future that nobody saw; a cancel ignored. */
     RILL_ERROR_USER       /* Reported by your own code. */
 } rill_error_kind;
 
@@ -265,6 +279,9 @@ typedef struct rill_loop_stats {
     size_t servers;                /* Servers alive. */
     size_t held_bytes;             /* By rill_slice_hold. */
     size_t memory[RILL_TAG_COUNT]; /* Bytes the loop has now, by tag; none of a simulated world. */
+    uint64_t spins;                /* Times it polled before sleep: options.spin; */
+    uint64_t spin_hits;            /* how often that was met by an arrival; */
+    uint64_t spin_polls;           /* the polls of all of them. */
 } rill_loop_stats;
 
 /* Fill in `ret_stats` up to its size. */

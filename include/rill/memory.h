@@ -14,10 +14,11 @@ typedef enum rill_tag {
     RILL_TAG_HANDLE,    /* Scheduled callbacks and timers. */
     RILL_TAG_DRIVER,    /* The driver's own state. */
     RILL_TAG_TRANSPORT, /* Transports with their protocol state. */
-    RILL_TAG_SERVER,    /* Servers and listeners. */
+    RILL_TAG_SERVER,    /* Servers and listeners; restarts. */
     RILL_TAG_CONNECT,   /* Connect attempts. */
     RILL_TAG_WRITE,     /* Queued bytes. */
     RILL_TAG_CHUNK,     /* Receive buffers, hot and held. */
+    RILL_TAG_TASK,      /* Tasks and what they wait with; not their stacks. */
     RILL_TAG_SIM,       /* The simulator's world. */
     RILL_TAG_COUNT
 } rill_tag;

@@ -8,10 +8,21 @@
 #include <rill/base.h>
 #include <rill/connect.h>
 #include <rill/error.h>
+#include <rill/executor.h>
+#include <rill/file.h>
+#include <rill/future.h>
 #include <rill/loop.h>
 #include <rill/memory.h>
 #include <rill/protocol.h>
+#include <rill/queue.h>
+#include <rill/restart.h>
 #include <rill/server.h>
+#include <rill/signal.h>
+#include <rill/stream.h>
+#include <rill/sync.h>
+#include <rill/task.h>
+#include <rill/threads.h>
 #include <rill/transport.h>
+#include <rill/workers.h>
 
 #endif

@@ -14,7 +14,7 @@ typedef void (*rill_server_fn)(rill_server *server, void *arg);
 typedef struct rill_server_options {
     size_t size; /* Set by RILL_SERVER_OPTIONS or rill_server_options_default. */
 
-    /* Where to listen; exactly one of the five. */
+    /* Where to listen; exactly one of the five, or none with no_socket. */
     const char *host; /* Numeric, "localhost" (both families), "" or "*" (all interfaces). */
     const char *const *hosts; /* Several of them, NULL at the end; duplicates are bound once. */
     const char *path;         /* Unix socket: a path, or '@' and an abstract name. */
@@ -41,6 +41,8 @@ typedef struct rill_server_options {
     /* The server is closed and its last connection has gone: the pointer ends with this call. */
     rill_server_fn closed;
     void *closed_arg;
+
+    int no_socket; /* 1: it has no socket; its connections come from rill_server_adopt. */
 } rill_server_options;
 
 #ifndef __cplusplus
@@ -85,8 +87,20 @@ RILL_API int rill_create_server_site(rill_loop *loop, const rill_server_options 
 RILL_API int rill_server_start_serving(rill_server *server);
 RILL_API bool rill_server_is_serving(const rill_server *server);
 
+/*
+ * Take a connected stream socket (TCP or Unix) as a connection of this server, as if it had been
+ * accepted here: the protocol, the options, the limits, the drain and the numbers are the server's.
+ * The server may have sockets of its own or none (no_socket). The descriptor is made non-blocking
+ * and close-on-exec and belongs to the library on success only; connection_made follows in the next
+ * turn. Returns 0; RILL_ECLOSED when the server is closed; RILL_ELIMIT at connections_max or
+ * connections_per_peer_max; RILL_EINVAL when `fd` is no connected stream socket; -EEXIST when a
+ * transport owns it; RILL_ENOTSUP on the simulator; -errno; -ENOMEM. Runs no callback.
+ */
+RILL_API int rill_server_adopt(rill_server *server, int fd);
+
 /* Close the listening sockets and remove the path if it is still ours; connections stay. Clients in
- * the kernel's backlog are accepted first (at most 1024 a socket). Idempotent. asyncio: close. */
+ * the kernel's backlog are accepted first (at most 1024 a socket, or the backlog
+ * where that is more). Idempotent. asyncio: close. */
 RILL_API void rill_server_close(rill_server *server);
 
 /* Close or abort every connection of the server; it goes on serving. asyncio: close_clients,

@@ -192,6 +192,25 @@ RILL_API int rill_transport_sockname(const rill_transport *t, rill_addr *ret_add
  * there is none (pairs, the simulator), RILL_ECLOSED when it is gone. */
 RILL_API int rill_transport_fd(const rill_transport *t);
 
+/*
+ * Take the connected socket out of the loop, to give it to another one
+ * (rill_connect_accepted_socket there, told by rill_call_soon_threadsafe) or to another process. It
+ * must be quiescent: not closing, nothing queued (rill_transport_drain_start with 0 tells when), no
+ * sendfile. connection_lost(RILL_EDETACHED) follows; a half close of either side stays with the
+ * socket.
+ *
+ * Bytes that the loop has received and not delivered yet go to `buf`, at most `size`, and
+ * `ret_len` says how many: they come before what the socket delivers next. On epoll there never are
+ * any; on io_uring what one turn brought.
+ *
+ * Returns the descriptor, which is yours, non-blocking and close-on-exec; RILL_EINVAL without
+ * `ret_len` or with a size and no buffer; RILL_EBUSY when it is not quiescent; RILL_ELIMIT when
+ * there are more bytes than `size`; RILL_ECLOSED; RILL_ENOTSUP for pairs, filters and on the
+ * simulator; the error that the connection is about to be lost with. After an error the transport
+ * is as before. Runs no callback but pause_writing.
+ */
+RILL_API int rill_transport_detach(rill_transport *t, void *buf, size_t size, size_t *ret_len);
+
 typedef struct rill_credentials {
     int64_t pid, uid, gid;
 } rill_credentials;

@@ -68,6 +68,11 @@ typedef struct rill_transport_ops {
     int (*sendfile)(rill_transport *t, void *impl, int fd, uint64_t offset, uint64_t count);
     void (*sendfile_cancel)(rill_transport *t, void *impl);
 
+    /* Give up the descriptor, as rill_transport_detach says; NULL: RILL_ENOTSUP. Returns it, or the
+     * error. After success call rill_transport_lost(t, RILL_EDETACHED, ...), not inside this
+     * call. */
+    int (*detach)(rill_transport *t, void *impl, void *buf, size_t size, size_t *ret_len);
+
     /* The last call: connection_lost has returned. Free what `impl` owns. */
     void (*finalize)(rill_transport *t, void *impl);
 } rill_transport_ops;

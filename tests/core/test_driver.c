@@ -7,6 +7,8 @@
 
 #include "driver_ends.h"
 
+#include <sys/socket.h>
+
 /* ---- connecting and accepting ---- */
 
 static void
@@ -471,6 +473,127 @@ test_file_read(void **state)
     (void)close(file);
 }
 
+/* ---- sends on trust ---- */
+
+/* One send after another by `send`, of up to 3000 bytes of the pattern from `offset` on; returns
+ * what was taken. */
+static size_t
+send_some(fixture *f, int64_t (*send)(rill__driver *, rill__io *, const rill__iov *, size_t),
+    size_t offset)
+{
+    uint8_t data[3000];
+    rill__iov iov = { data, 1 + offset % sizeof(data) };
+    int64_t sent;
+
+    ends_fill(data, iov.len, offset);
+    sent = send(f->driver, &f->a.io, &iov, 1);
+    assert_true(sent > 0 || sent == -EAGAIN);
+    return sent > 0 ? (size_t)sent : 0;
+}
+
+/* Whatever comes back was the last of what was taken, so that the stream goes on from there. */
+static size_t
+take_back(fixture *f, size_t offset)
+{
+    rill__iov rest;
+    size_t back = 0;
+    int64_t got;
+
+    while ((got = f->ops->send_rest(f->driver, &f->a.io, &rest)) > 0) {
+        assert_int_equal(rest.len, got);
+        assert_true((size_t)got <= RILL__TRUST_BYTES && back == 0);
+        for (size_t i = 0; i < rest.len; i++)
+            assert_int_equal(((const uint8_t *)rest.base)[i], ends_byte(offset - rest.len + i));
+        back += rest.len;
+    }
+    assert_int_equal(got, 0);
+    return back;
+}
+
+static size_t awaited;
+
+static bool
+all_has_come(fixture *f)
+{
+    return f->b.got_len >= awaited;
+}
+
+static void
+test_sends_on_trust(void **state)
+{
+    fixture *f = *state;
+    size_t offset = 0;
+    int full = 0;
+
+    ends_connect_tcp(f);
+    f->ops->pause(f->driver, &f->b.io);
+    while (full < 3) {
+        size_t before = offset;
+
+        offset += send_some(f, f->ops->send_soon, offset);
+        if (offset % 3 != 0) /* More in the same turn, by the one or by the other. */
+            offset += send_some(f, offset % 3 == 1 ? f->ops->send_soon : f->ops->send_now, offset);
+        if (offset % 2 == 0)
+            assert_true(rill_loop_step(f->loop, 0) >= 0);
+        offset -= take_back(f, offset);
+        full += offset == before;
+        assert_true(offset < 128 * BIG);
+    }
+    f->ops->resume(f->driver, &f->b.io);
+    awaited = offset;
+    ends_wait(f, all_has_come);
+    offset += send_some(f, f->ops->send_soon, offset);
+    assert_int_equal(take_back(f, offset), 0);
+    assert_int_equal(f->ops->shutdown_write(f->driver, &f->a.io), 0);
+    ends_wait(f, ends_b_eof);
+    assert_int_equal(f->b.got_len, offset);
+    assert_true(f->b.matches);
+}
+
+/* What was taken leaves when the loop stops, not when it runs again. */
+static void
+test_trust_ends_with_the_run(void **state)
+{
+    fixture *f = *state;
+    uint8_t byte = 'x';
+    rill__iov iov = { &byte, 1 };
+    int ends[2];
+
+    if (strcmp(f->ops->name, "sim") == 0)
+        return; /* Where a socket has no other end that can be asked without a loop. */
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+    ends_attach(f, &f->a, ends[0], RILL__IO_STREAM);
+    assert_int_equal(f->ops->send_soon(f->driver, &f->a.io, &iov, 1), 1);
+    byte = 0;
+    f->ops->submit(f->driver);
+    assert_int_equal(read(ends[1], &byte, 1), 1);
+    assert_int_equal(byte, 'x');
+    (void)close(ends[1]);
+}
+
+static void
+test_trust_in_one_who_has_gone(void **state)
+{
+    fixture *f = *state;
+    rill__iov rest;
+    int64_t got = 0;
+    uint8_t byte = 0;
+    rill__iov iov = { &byte, 1 };
+
+    ends_connect_tcp(f);
+    f->ops->pause(f->driver, &f->a.io);
+    f->ops->close_io(f->driver, &f->b.io, true);
+    ends_wait(f, ends_b_closed);
+    for (int i = 0; i < 1000 && got >= 0; i++) {
+        got = f->ops->send_soon(f->driver, &f->a.io, &iov, 1);
+        assert_true(rill_loop_step(f->loop, 0) >= 0);
+        if (got >= 0 || got == -EAGAIN)
+            got = f->ops->send_rest(f->driver, &f->a.io, &rest);
+    }
+    assert_true(got == -EPIPE || got == -ECONNRESET);
+    assert_int_equal(f->ops->send_rest(f->driver, &f->a.io, &rest), 0); /* Told once. */
+}
+
 /* ---- the rest ---- */
 
 static void
@@ -580,6 +703,9 @@ main(void)
         ENDS_TEST(test_sendfile),
         ENDS_TEST(test_sendfile_of_no_file),
         ENDS_TEST(test_file_read),
+        ENDS_TEST(test_sends_on_trust),
+        ENDS_TEST(test_trust_ends_with_the_run),
+        ENDS_TEST(test_trust_in_one_who_has_gone),
         ENDS_TEST(test_entropy),
         ENDS_TEST(test_wake),
         ENDS_TEST(test_wait_ends_at_deadline),

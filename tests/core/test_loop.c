@@ -181,6 +181,22 @@ test_an_endless_callback_starves_nobody(void **unused)
     harness_until(&h, endpoint_is_lost, &client);
 }
 
+/* Where asyncio's are in one line with what the loop's thread queues: a post is taken when the turn
+ * begins, so what was queued by then goes first. Posts of one thread keep their order. */
+static void
+test_posts_keep_their_order_and_join_the_turn_behind_what_is_ready(void **unused)
+{
+    (void)unused;
+    assert_code(rill_call_soon_threadsafe(h.loop, say, WORD("post1")), 0);
+    assert_code(rill_call_soon(h.loop, say, WORD("soon1"), NULL), 0);
+    assert_code(rill_call_soon_threadsafe(h.loop, say, WORD("post2")), 0);
+    assert_code(rill_call_soon(h.loop, say_and_queue, WORD("next"), NULL), 0);
+    assert_true(harness_turn(&h) > 0);
+    assert_string_equal(order, "soon1 first post1 post2");
+    assert_true(harness_turn(&h) > 0);
+    assert_string_equal(order, "soon1 first post1 post2 next");
+}
+
 static void
 say_and_stop(void *arg)
 {
@@ -283,6 +299,24 @@ test_limited_steps_keep_the_order(void **unused)
         (void)rill_loop_step(h.loop, 1);
     /* The timer was due at the first step, before "d" was queued. */
     assert_string_equal(order, "first a b c d");
+}
+
+/* Ten looks for events, and one call. */
+static void
+test_ten_steps_look_ten_times_and_run_what_was_queued_once(void **unused)
+{
+    rill_loop_stats before = { .size = sizeof(before) }, after = { .size = sizeof(after) };
+    int ran = 0;
+
+    (void)unused;
+    assert_code(rill_call_soon(h.loop, say, WORD("once"), NULL), 0);
+    rill_loop_get_stats(h.loop, &before);
+    for (int i = 0; i < 10; i++)
+        ran += rill_loop_step(h.loop, 0);
+    rill_loop_get_stats(h.loop, &after);
+    assert_int_equal(ran, 1);
+    assert_string_equal(order, "once");
+    assert_int_equal(after.turns - before.turns, 10);
 }
 
 static void
@@ -518,6 +552,8 @@ main(void)
         CASE(test_a_stopped_loop_repeats_no_event),
         CASE(test_step_runs_at_most_so_many),
         CASE(test_limited_steps_keep_the_order),
+        CASE(test_ten_steps_look_ten_times_and_run_what_was_queued_once),
+        CASE(test_posts_keep_their_order_and_join_the_turn_behind_what_is_ready),
         CASE(test_run_until_ends_at_its_time),
         CASE(test_run_until_the_past_makes_one_turn),
         CASE(test_deadline_at_a_timer),

@@ -41,6 +41,12 @@ test_wrong_options(void **unused)
     refused(RILL_LOOP_OPTIONS(.driver = "windows"), RILL_ENODRIVER);
     refused(RILL_LOOP_OPTIONS(.driver = ""), RILL_ENODRIVER);
     refused(RILL_LOOP_OPTIONS(.driver = "epoll2"), RILL_ENODRIVER);
+    refused(RILL_LOOP_OPTIONS(.driver = "epol"), RILL_ENODRIVER);
+    refused(RILL_LOOP_OPTIONS(.driver = "epoll,windows"), RILL_ENODRIVER);
+    refused(RILL_LOOP_OPTIONS(.driver = "epoll,"), RILL_ENODRIVER);
+    refused(RILL_LOOP_OPTIONS(.driver = ",epoll"), RILL_ENODRIVER);
+    refused(RILL_LOOP_OPTIONS(.spin = -1), RILL_EINVAL);
+    refused(RILL_LOOP_OPTIONS(.spin = RILL_MS + 1), RILL_EINVAL);
     refused(RILL_LOOP_OPTIONS(.allocator = &half), RILL_EINVAL);
     refused(RILL_LOOP_OPTIONS(.driver = "epoll", .sim = (rill_sim *)&untouched), RILL_EINVAL);
 }
@@ -77,6 +83,8 @@ test_defaults(void **unused)
     assert_int_equal(rill_loop_free(loop), 0);
     assert_code(rill_loop_new(&RILL_LOOP_OPTIONS(.recv_buffer_bytes = 4096), &loop), 0);
     assert_int_equal(rill_loop_free(loop), 0);
+    assert_code(rill_loop_new(&RILL_LOOP_OPTIONS(.spin = RILL_MS), &loop), 0);
+    assert_int_equal(rill_loop_free(loop), 0);
 }
 
 static void
@@ -89,6 +97,9 @@ test_the_driver_by_name(void **unused)
     assert_string_equal(rill_loop_driver(loop), "epoll");
     assert_int_equal(rill_loop_free(loop), 0);
     assert_code(rill_loop_new(&RILL_LOOP_OPTIONS(.driver = "auto"), &loop), 0);
+    assert_string_equal(rill_loop_driver(loop), "epoll");
+    assert_int_equal(rill_loop_free(loop), 0);
+    assert_code(rill_loop_new(&RILL_LOOP_OPTIONS(.driver = "epoll,sim"), &loop), 0);
     assert_string_equal(rill_loop_driver(loop), "epoll");
     assert_int_equal(rill_loop_free(loop), 0);
 }

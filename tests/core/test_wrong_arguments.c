@@ -4,7 +4,7 @@
  * no result is written, and nothing is made or begun: no byte, descriptor, timer or callback.
  *
  * Each call leaves its function's name. In the end every name of tools/symbols.txt must have been
- * there, or be in the table below with the reason why no argument of it can be answered.
+ * there, or be in tests/support/wrong_reasons.c, as no argument of it can be answered.
  */
 #include "wrong.h"
 
@@ -13,90 +13,6 @@
 
 #include <stdlib.h>
 #include <unistd.h>
-
-#define OBJECT  "returns no code; what it is about has to exist"
-#define VALUES  "every value has a meaning"
-#define NOTHING "has no argument"
-#define GRAMMAR "for those who write transports: it checks the grammar and aborts"
-
-static const struct {
-    const char *name, *why;
-} reasons[] = {
-    { "rill_addr_equal", OBJECT },
-    { "rill_addr_family", OBJECT },
-    { "rill_addr_format", OBJECT },
-    { "rill_addr_port", OBJECT },
-    { "rill_errclass", VALUES },
-    { "rill_loop_default_error_handler", OBJECT },
-    { "rill_loop_driver", OBJECT },
-    { "rill_loop_get_debug", OBJECT },
-    { "rill_loop_is_running", OBJECT },
-    { "rill_loop_last_error", OBJECT },
-    { "rill_loop_next_timeout", OBJECT },
-    { "rill_loop_now", OBJECT },
-    { "rill_loop_report", OBJECT },
-    { "rill_loop_running", NOTHING },
-    { "rill_loop_set_debug", OBJECT },
-    { "rill_loop_set_error_handler", OBJECT },
-    { "rill_loop_stop", OBJECT },
-    { "rill_loop_time", OBJECT },
-    { "rill_server_abort_clients", OBJECT },
-    { "rill_server_close", OBJECT },
-    { "rill_server_close_clients", OBJECT },
-    { "rill_server_describe", OBJECT },
-    { "rill_server_each", OBJECT },
-    { "rill_server_is_serving", OBJECT },
-    { "rill_server_loop", OBJECT },
-    { "rill_server_socket_count", OBJECT },
-    { "rill_sim_allocations", OBJECT },
-    { "rill_sim_allocator", OBJECT },
-    { "rill_sim_dump", OBJECT },
-    { "rill_sim_fired", OBJECT },
-    { "rill_sim_get_personality", OBJECT },
-    { "rill_sim_heal", OBJECT },
-    { "rill_sim_now", OBJECT },
-    { "rill_sim_peer_bytes_in", OBJECT },
-    { "rill_sim_peer_bytes_out", OBJECT },
-    { "rill_sim_peer_close", OBJECT },
-    { "rill_sim_peer_eof", OBJECT },
-    { "rill_sim_peer_error", OBJECT },
-    { "rill_sim_peer_get_state", OBJECT },
-    { "rill_sim_peer_pause", OBJECT },
-    { "rill_sim_peer_peek", OBJECT },
-    { "rill_sim_peer_reset", OBJECT },
-    { "rill_sim_peer_resume", OBJECT },
-    { "rill_sim_peer_shutdown", OBJECT },
-    { "rill_sim_peer_take", OBJECT },
-    { "rill_sim_peer_watch", OBJECT },
-    { "rill_sim_seed", OBJECT },
-    { "rill_sim_trace_count", OBJECT },
-    { "rill_sim_trace_hash", OBJECT },
-    { "rill_transport_abort", OBJECT },
-    { "rill_transport_account", GRAMMAR },
-    { "rill_transport_can_write_eof", OBJECT },
-    { "rill_transport_close", OBJECT },
-    { "rill_transport_data", GRAMMAR },
-    { "rill_transport_describe", OBJECT },
-    { "rill_transport_discard", GRAMMAR },
-    { "rill_transport_eof", GRAMMAR },
-    { "rill_transport_get_protocol", OBJECT },
-    { "rill_transport_get_write_limits", OBJECT },
-    { "rill_transport_id", OBJECT },
-    { "rill_transport_impl", OBJECT },
-    { "rill_transport_is_closing", OBJECT },
-    { "rill_transport_is_reading", OBJECT },
-    { "rill_transport_loop", OBJECT },
-    { "rill_transport_lost", GRAMMAR },
-    { "rill_transport_made", GRAMMAR },
-    { "rill_transport_of_impl", OBJECT },
-    { "rill_transport_pause_reading", OBJECT },
-    { "rill_transport_resume_reading", OBJECT },
-    { "rill_transport_sendfile_done", GRAMMAR },
-    { "rill_transport_state", OBJECT },
-    { "rill_transport_wants_data", OBJECT },
-    { "rill_transport_write_buffer_size", OBJECT },
-    { "rill_version", NOTHING },
-};
 
 static endpoint a, b;
 static acceptor accepted;
@@ -426,6 +342,8 @@ static void
 try_a_server(void)
 {
     WRONG(RILL_EINVAL, rill_server_start_serving(NULL));
+    WRONG(RILL_EINVAL, rill_server_adopt(NULL, 0));
+    WRONG(on_driver("sim") ? RILL_ENOTSUP : RILL_EINVAL, rill_server_adopt(server, -1));
     WRONG(RILL_EINVAL, rill_server_drain_start(NULL, RILL_NEVER, never_drained, NULL));
     WRONG(RILL_EINVAL, rill_server_drain_start(server, RILL_NEVER, NULL, NULL));
     WRONG(RILL_EINVAL, rill_server_drain_start(server, -2, never_drained, NULL));
@@ -444,6 +362,7 @@ static void
 try_a_closed_server(void)
 {
     WRONG(RILL_ECLOSED, rill_server_start_serving(server));
+    WRONG(RILL_ECLOSED, rill_server_adopt(server, 0));
     WRONG(RILL_EINVAL, rill_server_sockname(server, 0, &out.addr));
     WRONG(RILL_EINVAL, rill_server_fd(server, 0));
 }
@@ -475,6 +394,16 @@ try_writing(void)
     WRONG(RILL_EINVAL, rill_transport_set_write_limits(a.t, SIZE_MAX, 1));
     WRONG(RILL_EINVAL, rill_transport_set_write_cap(NULL, SIZE_MAX));
     WRONG(RILL_EINVAL, rill_transport_set_write_cap(a.t, 1));
+}
+
+static void
+try_detaching(void)
+{
+    size_t len;
+
+    WRONG(RILL_EINVAL, rill_transport_detach(NULL, NULL, 0, &len));
+    WRONG(RILL_EINVAL, rill_transport_detach(a.t, NULL, 0, NULL));
+    WRONG(RILL_EINVAL, rill_transport_detach(a.t, NULL, 1, &len));
 }
 
 static int
@@ -642,15 +571,6 @@ try_the_battery(void)
 
 /* ---- all of them ---- */
 
-static bool
-has_reason(const char *symbol)
-{
-    for (EACH(i, reasons))
-        if (strcmp(reasons[i].name, symbol) == 0)
-            return true;
-    return false;
-}
-
 static void
 compare_with_the_exported(void)
 {
@@ -661,8 +581,8 @@ compare_with_the_exported(void)
     assert_non_null(file);
     while (fgets(symbol, sizeof(symbol), file) != NULL) {
         symbol[strcspn(symbol, "\n")] = '\0';
-        with_reason += has_reason(symbol);
-        if (has_reason(symbol) == wrong_was_tried(symbol)) {
+        with_reason += wrong_has_reason(symbol);
+        if (wrong_has_reason(symbol) == wrong_was_tried(symbol)) {
             print_error("%s: %s\n", symbol,
                 wrong_was_tried(symbol) ? "tried, and among the reasons"
                                         : "not tried, for no reason");
@@ -671,7 +591,7 @@ compare_with_the_exported(void)
     }
     fclose(file);
     assert_int_equal(missing, 0);
-    assert_int_equal(with_reason, sizeof(reasons) / sizeof(reasons[0]));
+    assert_int_equal(with_reason, wrong_reason_count());
 }
 
 static void
@@ -711,13 +631,20 @@ test_every_function(void **unused)
     try_pairs();
     try_serving();
     try_a_server();
+    wrong_restart(server);
     try_writing();
+    try_detaching();
     try_sending_files();
     try_protocols_and_timeouts();
     try_asking();
     try_transports_of_ones_own();
     try_the_battery();
     wrong_sim();
+    wrong_sync();
+    wrong_workers();
+    wrong_tasks();
+    wrong_threads();
+    wrong_streams();
     rill_server_close(server);
     harness_settle(&h);
     try_a_closed_server();
@@ -761,7 +688,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_function),
+        cmocka_unit_test_teardown(test_every_function, wrong_workers_end),
         cmocka_unit_test(test_a_failure_without_a_code),
     };
 

@@ -77,7 +77,8 @@ check() {
         [ -z "$headers" ] || awk -f "$scratch/comments.awk" $headers
     )
     for file in $(files_in "$1" 'include/rill/*.h' 'core/*.[ch]' 'dns/*.[ch]' 'transports/*.[ch]' \
-        'ssl/*.[ch]' 'tasks/*.[ch]' 'protocols/*.[ch]' 'examples/*.c' 'tests/*.c'); do
+        'restart/*.[ch]' 'ssl/*.[ch]' 'tasks/*.[ch]' 'protocols/*.[ch]' 'examples/*.c' \
+        'tests/*.c'); do
         head -n 1 "$1/$file" | grep -q '^/\*' || echo "$file:1: does not begin with its purpose"
     done
 }

@@ -75,7 +75,7 @@ function check_angled(name) {
 }
 
 BEGIN {
-    split("core dns transports ssl tasks protocols", floors, " ")
+    split("core dns transports restart ssl tasks protocols workers", floors, " ")
     for (i in floors)
         rank[floors[i]] = i + 0
     public_system = "^(std(arg|bool|def|int)|inttypes|limits|sys/(types|socket|uio))[.]h$"
@@ -105,7 +105,8 @@ AWK
 
 check() {
     files_in "$1" '*' >"$scratch/listing"
-    grep -E '^(include|core|dns|transports|ssl|tasks|protocols|examples|bench|tools)/.*\.[ch]$' \
+    floors='core|dns|transports|restart|ssl|tasks|protocols|workers'
+    grep -E "^(include|$floors|examples|bench|tools)/.*\.[ch]\$" \
         "$scratch/listing" >"$scratch/sources" || true
     awk -v root="$1" -v listing="$scratch/listing" -v sources="$scratch/sources" \
         -f "$scratch/layering.awk"
@@ -132,7 +133,9 @@ up='../'
 plant_pair 'higher floor' core/loop.c '#include "transports/tcp.h"' transports/tcp.h
 plant_pair 'higher floor' core/loop.c "#include \"${up}ssl/filter.h\"" ssl/filter.h
 plant_pair 'higher floor' transports/tcp.c '  #  include "tasks/task.h"' tasks/task.h
+plant_pair 'higher floor' transports/tcp.c '#include "workers/x.h"' workers/x.h
 plant_pair '' transports/tcp.c '#include "core/loop.h"' core/loop.h
+plant_pair '' workers/worker.c '#include "transports/server.h"' transports/server.h
 plant_pair '' transports/tcp.c '#include "core/driver/driver.h"' core/driver/driver.h
 plant_pair 'one driver' transports/tcp.c '#include "core/driver/sim/sim.h"' core/driver/sim/sim.h
 plant_pair 'public header' include/rill/loop.h '#include "core/loop.h"' core/loop.h

@@ -35,7 +35,7 @@ function plain(symbol) {
 }
 
 BEGIN {
-    split("core dns transports ssl tasks protocols", floors, " ")
+    split("core dns transports restart ssl tasks protocols workers", floors, " ")
     for (i in floors)
         rank[floors[i]] = i + 0
 }
@@ -93,7 +93,7 @@ check() {
     [ -d "$objects" ] || objects=$build/CMakeFiles/rill_objects.dir
     (
         cd "$objects"
-        find . -name '*.o' -exec nm -A {} + | sed 's,^\./,,'
+        find . -name '*.o' -exec nm -A {} + 2>/dev/null | sed 's,^\./,,'
     ) | awk -f "$scratch/purity.awk" "$1"/tools/allowed_symbols/*.txt - | LC_ALL=C sort
 }
 

@@ -15,6 +15,7 @@ compile_line() { # <markdown file>
 mkdir "$scratch/bin"
 cat >"$scratch/bin/cc" <<END
 #!/bin/sh
+PATH='$PATH' # Not this script's own: the compiler may be called cc, too.
 exec $cc ${RILL_CFLAGS:-} -Wall -Wextra -Werror "\$@"
 END
 chmod +x "$scratch/bin/cc"

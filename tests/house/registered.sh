@@ -19,7 +19,7 @@ check() {
         entry=${entry%.c}
         drivers=$(marker_of "$1/$source")
         case $entry in
-        core/* | transports/*) drivers=${drivers:-epoll sim} ;;
+        core/* | transports/* | restart/* | tasks/* | workers/*) drivers=${drivers:-epoll sim} ;;
         *) drivers=${drivers:-none} ;;
         esac
         for driver in $drivers; do

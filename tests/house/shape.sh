@@ -17,7 +17,7 @@ function end_of_file() {
 FNR == 1 {
     end_of_file()
     is_c = FILENAME ~ /\.([ch]|cpp)$/
-    is_library = FILENAME ~ /^(core|dns|transports|ssl|tasks|protocols)\/.*\.c$/
+    is_library = FILENAME ~ /^(core|dns|transports|restart|ssl|tasks|protocols|workers)\/.*\.c$/
     comment_open = is_library
     head = start = 0
 }

@@ -10,16 +10,7 @@
 #include "child.h"
 #include "raw_echo.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define WITH_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define WITH_SANITIZER 1
-#endif
-#endif
-#ifndef WITH_SANITIZER
-#define WITH_SANITIZER 0
-#endif
+#include "core/sanitizers.h"
 
 #define BYTES 100
 
@@ -123,7 +114,7 @@ test_patient_owner(void **unused)
     assert_int_equal(run(&waits_for_close), 0);
 }
 
-#if WITH_SANITIZER
+#if RILL__ASAN
 static void
 expect_caught(owner *o)
 {
@@ -158,7 +149,7 @@ main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_patient_owner),
-#if WITH_SANITIZER /* Nobody else can tell. */
+#if RILL__ASAN /* Nobody else can tell. */
         cmocka_unit_test(test_freed_before_the_final),
         cmocka_unit_test(test_freed_before_the_close),
 #endif

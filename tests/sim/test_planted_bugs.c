@@ -38,6 +38,7 @@ static const struct {
     { "queue_leak_on_abort", "loop->memory[tag]" },
     { "partial_write_resends", "is wrong" },
     { "partial_write_skips", "a hello is of nobody" },
+    { "rest_forgotten", "is wrong" },
     { "eof_overtakes", "the stream ends after" },
     { "pair_eof_first", "closed in order with" },
     { "again_is_eof", "end of a stream that was not ended" },

@@ -7,6 +7,8 @@
 #include "sweep.h"
 
 #include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 static void
 tape_word(endpoint *e, const char *word)
@@ -485,4 +487,35 @@ tcp_pair(harness *h, const rill_transport_options *options, acceptor *a, endpoin
     assert_int_equal(client->connected_code, 0);
     harness_until(h, acceptor_has_one, a);
     rill_server_close(server);
+}
+
+/* ---- nobody listens ---- */
+
+static int deaf, fillers[8];
+
+void
+deaf_begin(harness *h, rill_addr *ret_addr)
+{
+    socklen_t len = sizeof(ret_addr->storage);
+    rill_addr addr;
+
+    (void)rill_loop_backend_fd(h->loop); /* Made by now, for who counts descriptors. */
+    assert_code(rill_addr_parse("127.0.0.1", 0, &addr), 0);
+    deaf = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(deaf, (struct sockaddr *)(void *)addr.storage, addr.len), 0);
+    assert_int_equal(listen(deaf, 0), 0);
+    assert_int_equal(getsockname(deaf, (struct sockaddr *)(void *)ret_addr->storage, &len), 0);
+    ret_addr->len = len;
+    for (size_t i = 0; i < 8; i++) {
+        fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        (void)connect(fillers[i], (struct sockaddr *)(void *)ret_addr->storage, len);
+    }
+}
+
+void
+deaf_end(void)
+{
+    close(deaf);
+    for (size_t i = 0; i < 8; i++)
+        close(fillers[i]);
 }

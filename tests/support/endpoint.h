@@ -102,4 +102,8 @@ void connect_to(harness *h, const rill_addr *addr, endpoint *e);
 /* Both at once: a TCP pair over 127.0.0.1; the server is closed already. */
 void tcp_pair(harness *h, const rill_transport_options *options, acceptor *a, endpoint *client);
 
+/* A listener on the kernel whose backlog is full lets nobody in: connects hang. */
+void deaf_begin(harness *h, rill_addr *ret_addr);
+void deaf_end(void);
+
 #endif

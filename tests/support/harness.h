@@ -39,7 +39,8 @@ rill_ns harness_patience(void);
 #name, name, NULL, NULL, (void *)(uintptr_t)(driver) \
     }
 
-/* Run those of the table that are for this driver; what main returns. */
+/* Run those of the table that are for this driver, or only the one that RILL_TEST_CASE names; what
+ * main returns. */
 #define run_cases(tests) harness_run_cases(__FILE__, tests, sizeof(tests) / sizeof((tests)[0]))
 int harness_run_cases(const char *name, const struct CMUnitTest *tests, size_t count);
 
@@ -98,6 +99,8 @@ bool flag_is_set(void *flag);    /* bool * */
 bool pointer_is_null(void *ptr); /* void ** */
 
 size_t descriptor_count(void);
+/* Of all eventfds the counter is as high as it gets: there is no room for one more wake. */
+void descriptors_fill_eventfds(void);
 
 /* The last error's sentence on this loop must have these words in it. */
 void expect_last_error(harness *h, int code, const char *words);

@@ -201,6 +201,7 @@ struct swarm_end {
     uint64_t bytes_in;                  /* With it. */
     uint64_t bytes_written;
     uint64_t burst_serial, burst;
+    uint64_t trusted; /* Of earlier bursts, at most: the driver may still bring it back. */
     rill_ns heard_at; /* Last callback with bytes. */
     rill_ns seen_at;  /* Last time when its counters had moved. */
     rill_ns out_at;

@@ -225,8 +225,10 @@ __wrap_rill_loop_new(const rill_loop_options *options, rill_loop **ret_loop)
 size_t
 __wrap_rill_loop_free(rill_loop *loop)
 {
-    remove_from(s.loops, &s.loop_count, loop);
-    return __real_rill_loop_free(loop);
+    size_t leftovers = __real_rill_loop_free(loop);
+
+    remove_from(s.loops, &s.loop_count, loop); /* Not before: a case may fail in there. */
+    return leftovers;
 }
 
 int
@@ -242,8 +244,10 @@ __wrap_rill_sim_new(const rill_sim_options *options, rill_sim **ret_sim)
 size_t
 __wrap_rill_sim_free(rill_sim *sim)
 {
+    size_t leftovers = __real_rill_sim_free(sim);
+
     remove_from(s.worlds, &s.world_count, sim);
-    return __real_rill_sim_free(sim);
+    return leftovers;
 }
 
 /* ---- in a child ---- */

@@ -17,7 +17,17 @@ struct wrong_results {
     rill_sim *sim;
     rill_transport *a, *b;
     rill_server *server;
+    rill_inherited *set;
     rill_sim_peer *peer;
+    rill_workers *workers;
+    rill_queue *queue;
+    rill_future *future;
+    rill_task *task;
+    rill_generator *generator;
+    rill_runner *runner;
+    void *pointer;
+    rill_stream *stream;
+    rill_stream_server *stream_server;
     rill_id id;
     rill_ns when;
     rill_addr addr;
@@ -81,11 +91,30 @@ void wrong_note(const char *call);
 void wrong_forget(void);
 bool wrong_was_tried(const char *symbol);
 
+/* Is there a reason why it need not be tried, and how many have one? */
+bool wrong_has_reason(const char *symbol);
+size_t wrong_reason_count(void);
+
 /* A callback that is never to run, and whether it did. */
 extern bool was_called;
 void never(void *arg);
 
-/* Every function of <rill/sim.h>. */
+/* Every function of <rill/sim.h>, and of <rill/workers.h>. */
 void wrong_sim(void);
+void wrong_workers(void);
+int wrong_workers_end(void **unused); /* A teardown: after a failure in the middle, too. */
+
+/* Every function of <rill/sync.h> and <rill/queue.h>. */
+void wrong_sync(void);
+
+/* Every function of <rill/future.h> and <rill/task.h>. */
+void wrong_tasks(void);
+/* Every function of <rill/executor.h>, <rill/file.h>, <rill/threads.h> and <rill/signal.h>. */
+void wrong_threads(void);
+/* Every function of <rill/stream.h>. */
+void wrong_streams(void);
+
+/* Every function of <rill/restart.h>; the server is one of this loop. */
+void wrong_restart(rill_server *server);
 
 #endif

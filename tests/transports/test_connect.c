@@ -302,36 +302,6 @@ test_local_address_of_another_family(void **unused)
     assert_code(client.connected_code, -EAFNOSUPPORT);
 }
 
-/* A listener on the kernel whose backlog is full lets nobody in: connects hang. */
-static int deaf, fillers[8];
-
-static void
-make_deaf_listener(rill_addr *ret_addr)
-{
-    socklen_t len = sizeof(ret_addr->storage);
-    rill_addr addr;
-
-    (void)rill_loop_backend_fd(h.loop); /* Made by now, for who counts descriptors. */
-    assert_code(rill_addr_parse("127.0.0.1", 0, &addr), 0);
-    deaf = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(deaf, (struct sockaddr *)(void *)addr.storage, addr.len), 0);
-    assert_int_equal(listen(deaf, 0), 0);
-    assert_int_equal(getsockname(deaf, (struct sockaddr *)(void *)ret_addr->storage, &len), 0);
-    ret_addr->len = len;
-    for (size_t i = 0; i < 8; i++) {
-        fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        (void)connect(fillers[i], (struct sockaddr *)(void *)ret_addr->storage, len);
-    }
-}
-
-static void
-end_deaf_listener(void)
-{
-    close(deaf);
-    for (size_t i = 0; i < 8; i++)
-        close(fillers[i]);
-}
-
 static void
 test_timeout(void **unused)
 {
@@ -341,7 +311,7 @@ test_timeout(void **unused)
     rill_ns begin;
 
     (void)unused;
-    make_deaf_listener(&addr);
+    deaf_begin(&h, &addr);
     descriptors = descriptor_count();
     begin = rill_loop_time(h.loop);
     assert_code(start(&RILL_CONNECT_OPTIONS(.addr = &addr, .timeout = 40 * RILL_MS), NULL), 0);
@@ -354,7 +324,7 @@ test_timeout(void **unused)
     harness_settle(&h);
     assert_false(client.made);
     assert_int_equal(descriptor_count(), descriptors); /* The half-open socket is closed. */
-    end_deaf_listener();
+    deaf_end();
 }
 
 static void
@@ -365,7 +335,7 @@ test_cancel(void **unused)
     rill_id id = 0;
 
     (void)unused;
-    make_deaf_listener(&addr);
+    deaf_begin(&h, &addr);
     descriptors = descriptor_count();
     assert_code(start(&RILL_CONNECT_OPTIONS(.addr = &addr), &id), 0);
     assert_true(id != 0);
@@ -376,7 +346,7 @@ test_cancel(void **unused)
     assert_int_equal(descriptor_count(), descriptors); /* In the same turn. */
     harness_run_for(&h, 20 * RILL_MS);
     assert_false(client.connected_called || client.made);
-    end_deaf_listener();
+    deaf_end();
 }
 
 static void
@@ -406,10 +376,10 @@ test_loop_free_answers(void **unused)
     rill_addr addr;
 
     (void)unused;
-    make_deaf_listener(&addr);
+    deaf_begin(&h, &addr);
     assert_code(start(&RILL_CONNECT_OPTIONS(.addr = &addr), NULL), 0);
     harness_settle(&h);
-    end_deaf_listener();
+    deaf_end();
     harness_close_with(&h, 1);
     assert_true(client.connected_called);
     assert_code(client.connected_code, RILL_ELOOPFREED);

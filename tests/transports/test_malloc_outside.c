@@ -9,6 +9,8 @@
 /* valgrind: no */
 #include "pairs.h"
 
+#include "core/sanitizers.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -30,16 +32,7 @@ count_call(void)
         atomic_fetch_add(&outside, 1);
 }
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#endif
-
-#ifdef SANITIZED
+#if RILL__ASAN || RILL__TSAN
 
 int __sanitizer_install_malloc_and_free_hooks(
     void (*malloc_hook)(const volatile void *ptr, size_t size),

@@ -415,9 +415,21 @@ refuse_io_uring(int code)
     return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
 }
 
+static size_t lines;
+
+static void
+count_lines(rill_log_level level, const char *text, void *arg)
+{
+    (void)arg;
+    if (level == RILL_LOG_DEBUG && strstr(text, "refuses") != NULL && strstr(text, "uring") != NULL)
+        lines++;
+}
+
 static int
 make_loops_where_it_is_refused(void *code)
 {
+    rill_loop_options either =
+        RILL_LOOP_OPTIONS(.driver = "uring,epoll", .log = count_lines, .log_level = RILL_LOG_DEBUG);
     rill_loop *loop = NULL;
 
     CHILD_CHECK(refuse_io_uring((int)(intptr_t)code) == 0);
@@ -425,6 +437,10 @@ make_loops_where_it_is_refused(void *code)
     CHILD_CHECK(loop == NULL);
     CHILD_CHECK(rill_loop_new(&RILL_LOOP_OPTIONS(.driver = "auto"), &loop) == 0);
     CHILD_CHECK(strcmp(rill_loop_driver(loop), "epoll") == 0);
+    CHILD_CHECK(rill_loop_free(loop) == 0);
+    CHILD_CHECK(rill_loop_new(&either, &loop) == 0);
+    CHILD_CHECK(strcmp(rill_loop_driver(loop), "epoll") == 0);
+    CHILD_CHECK(lines == 1);
     CHILD_CHECK(rill_loop_free(loop) == 0);
     return 0;
 }
@@ -445,6 +461,46 @@ test_a_kernel_that_refuses(void **unused)
     }
 }
 
+/* Two listen on one socket, as during a restart. The first one closes its server, and then, before
+ * its loop turns again, a client comes: the kernel may not wake the first one for it. */
+static void
+test_a_closed_listener_takes_no_wake(void **unused)
+{
+    static acceptor old_clients, new_clients;
+    static endpoint client;
+    static harness other;
+    rill_server *new_server;
+    int fd;
+
+    (void)unused;
+    acceptor_init(&old_clients, &h);
+    serve_protocol(&acceptor_protocol, &old_clients);
+    harness_settle(&h); /* It waits for connections now, and is the first to be woken. */
+    harness_open(&other);
+    acceptor_init(&new_clients, &other);
+    fd = dup(rill_server_fd(server, 0));
+    assert_code(rill_create_server(other.loop, &RILL_SERVER_OPTIONS(.fds = &fd, .fds_count = 1),
+                    &acceptor_protocol, &new_clients, &new_server),
+        0);
+    harness_settle(&other);
+
+    rill_server_close(server);
+    endpoint_init(&client, &other);
+    assert_code(rill_create_connection_start(other.loop, &RILL_CONNECT_OPTIONS(.addr = &addr),
+                    &endpoint_protocol, &client, NULL, NULL, NULL),
+        0);
+    assert_true(harness_within(&other, 5 * RILL_S, acceptor_has_one, &new_clients));
+    assert_int_equal(old_clients.made, 0);
+    harness_until(&other, endpoint_is_made, &client);
+    rill_transport_close(client.t);
+    harness_until(&other, acceptor_is_empty, &new_clients);
+    rill_server_close(new_server);
+    harness_close(&other);
+    harness_close(&h);
+    harness_open(&h); /* For the teardown. */
+    serve_protocol(&acceptor_protocol, &old_clients);
+}
+
 int
 main(void)
 {
@@ -453,6 +509,7 @@ main(void)
         CASE(test_more_bytes_than_the_buffers_hold),
         CASE(test_streams_of_all_sizes),
         CASE(test_the_loop_changes_its_thread),
+        CASE(test_a_closed_listener_takes_no_wake),
         cmocka_unit_test(test_a_kernel_that_refuses),
     };
 

@@ -34,8 +34,13 @@ struct demo_scene {
 
 void scene_echo(struct demo_result *result);
 void scene_idle(struct demo_result *result);
+void scene_restart(struct demo_result *result);
 void scene_slow_reader(struct demo_result *result);
 void scene_storm(struct demo_result *result);
+void scene_tasks(struct demo_result *result);
+
+/* What rill_demo --restart-server does: be a server of scene_restart. */
+int scene_restart_server(void);
 
 /* Add a number to the machine-readable copy; the name carries the unit. */
 void demo_field(struct demo_result *result, const char *name, double value);

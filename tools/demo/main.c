@@ -27,6 +27,8 @@ static const struct demo_scene scenes[] = {
     { "echo", 60, scene_echo },
     { "idle", 30, scene_idle },
     { "slow-reader", 30, scene_slow_reader },
+    { "tasks", 30, scene_tasks },
+    { "restart", 20, scene_restart },
 #if DEMO_WITH_SIM
     { "storm", 30, scene_storm },
 #endif
@@ -84,6 +86,20 @@ is_wanted(const struct demo_scene *scene, int argc, char **argv, int first)
     return first >= argc;
 }
 
+/* Every scene on the kernel runs on it: they all choose it in this way. */
+static const char *
+driver_name(void)
+{
+    const char *name = "none: it cannot be made";
+    rill_loop *loop;
+
+    if (rill_loop_new(NULL, &loop) == 0) {
+        name = rill_loop_driver(loop);
+        rill_loop_free(loop);
+    }
+    return name;
+}
+
 /* Texts are ours and hold nothing that JSON would want escaped but quotes; those do not occur. */
 static int
 write_json(const char *path, const struct demo_result *results, const bool *played)
@@ -95,8 +111,8 @@ write_json(const char *path, const struct demo_result *results, const bool *play
         perror(path);
         return -1;
     }
-    fprintf(file, "{\n  \"version\": \"%d.%d.%d\",\n  \"scenes\": [", RILL_VERSION_MAJOR,
-        RILL_VERSION_MINOR, RILL_VERSION_PATCH);
+    fprintf(file, "{\n  \"version\": \"%d.%d.%d\",\n  \"driver\": \"%s\",\n  \"scenes\": [",
+        RILL_VERSION_MAJOR, RILL_VERSION_MINOR, RILL_VERSION_PATCH, driver_name());
     for (int i = 0; i < SCENES; i++) {
         if (!played[i])
             continue;
@@ -125,8 +141,9 @@ greet(void)
         (void)setrlimit(RLIMIT_NOFILE, &files);
     }
     (void)uname(&name);
-    printf("rill %d.%d.%d, Linux %s, %ld processors\n\n", RILL_VERSION_MAJOR, RILL_VERSION_MINOR,
-        RILL_VERSION_PATCH, name.release, sysconf(_SC_NPROCESSORS_ONLN));
+    printf("rill %d.%d.%d, driver %s, Linux %s, %ld processors\n\n", RILL_VERSION_MAJOR,
+        RILL_VERSION_MINOR, RILL_VERSION_PATCH, driver_name(), name.release,
+        sysconf(_SC_NPROCESSORS_ONLN));
 }
 
 int
@@ -137,6 +154,8 @@ main(int argc, char **argv)
     const char *json = NULL;
     bool played[SCENES];
 
+    if (argc == 2 && strcmp(argv[1], "--restart-server") == 0)
+        return scene_restart_server();
     if (argc > 2 && strcmp(argv[1], "--json") == 0) {
         json = argv[2];
         first = 3;

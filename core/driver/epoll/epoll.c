@@ -81,6 +81,12 @@ arm(epoll_driver *self, rill__io *io)
     return control(self, io, io->armed != 0 ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, interest);
 }
 
+static int
+wait_writable(rill__driver *driver, rill__io *io)
+{
+    return arm(self_of(driver), io);
+}
+
 /* The kernel reported `events` of which some are not wanted (any more). */
 static void
 disarm(epoll_driver *self, rill__io *io, uint32_t events)
@@ -200,6 +206,16 @@ epoll_attach(rill__driver *driver, rill__io *io, int fd, rill__io_kind kind)
     return io->inherited ? control(self_of(driver), io, EPOLL_CTL_ADD, 0) : 0;
 }
 
+static int64_t
+epoll_take_unread(rill__driver *driver, rill__io *io, void *buf, size_t size)
+{
+    (void)driver;
+    (void)io;
+    (void)buf;
+    (void)size;
+    return 0; /* It is all with the kernel. */
+}
+
 static int
 epoll_detach(rill__driver *driver, rill__io *io)
 {
@@ -208,9 +224,7 @@ epoll_detach(rill__driver *driver, rill__io *io)
     rill__check(!io->send.active);
     if (io->armed != 0)
         (void)control(self_of(driver), io, EPOLL_CTL_DEL, 0);
-    io->recv.active = false;
-    io->recv.discarded = true;
-    io->send.discarded = true;
+    rill__io_silence(io);
     io->fd = -1;
     return fd;
 }
@@ -275,6 +289,13 @@ epoll_accept_take(rill__driver *driver, rill__io *io, int *ret_fd, rill_addr *re
     return rill__linux_accept(io->fd, ret_fd, ret_peer);
 }
 
+static void
+epoll_stop_accepting(rill__driver *driver, rill__io *io)
+{
+    (void)driver; /* It accepts nothing by itself, and wakes all who wait. */
+    (void)io;
+}
+
 /* ---- outbound ---- */
 
 static int64_t
@@ -285,59 +306,13 @@ epoll_send_now(rill__driver *driver, rill__io *io, const rill__iov *iov, size_t 
     return io->send.active ? -EAGAIN : rill__linux_send(io->fd, iov, count);
 }
 
-static int
-start(rill__driver *driver, rill__io *io, uint8_t kind)
-{
-    int rc;
-
-    rill__check(!io->send.active);
-    io->send.active = true;
-    io->send.kind = kind;
-    rc = arm(self_of(driver), io);
-    if (rc < 0)
-        io->send.active = false;
-    return rc;
-}
-
-/* What is settled at once is told by a record like the rest. */
-static int
-epoll_connect_start(rill__driver *driver, rill__io *io, const rill_addr *addr)
-{
-    int rc = rill__linux_connect(io, addr);
-
-    if (rc < 0)
-        return rc;
-    return start(driver, io, RILL__LINUX_SEND_CONNECT);
-}
-
-static int
-epoll_send_start(rill__driver *driver, rill__io *io, const rill__iov *iov, size_t count)
-{
-    rill__linux_remember_send(io, iov, count);
-    return start(driver, io, RILL__LINUX_SEND_BYTES);
-}
-
-static int
-epoll_sendfile_start(
-    rill__driver *driver, rill__io *io, int file_fd, uint64_t offset, uint64_t count)
-{
-    rill__linux_remember_file(io, file_fd, offset, count);
-    return start(driver, io, RILL__LINUX_SEND_FILE);
-}
-
 static int64_t
-epoll_finish(rill__driver *driver, rill__io *io)
+epoll_send_rest(rill__driver *driver, rill__io *io, rill__iov *ret_rest)
 {
-    return rill__linux_finish(&self_of(driver)->base, io);
-}
-
-static void
-epoll_cancel(rill__driver *driver, rill__io *io)
-{
-    if (!io->send.active)
-        return;
-    io->send.kind = RILL__LINUX_SEND_CANCELED;
-    rill__loop_push_op(driver->loop, &io->send);
+    (void)driver;
+    (void)io;
+    (void)ret_rest;
+    return 0; /* Nothing is taken on trust. */
 }
 
 static void
@@ -345,10 +320,7 @@ epoll_close_io(rill__driver *driver, rill__io *io, bool reset)
 {
     rill__check(!io->closing);
     io->closing = true;
-    io->recv.active = false;
-    io->recv.discarded = true;
-    io->send.active = false;
-    io->send.discarded = true;
+    rill__io_silence(io);
     /* Closing alone takes it out of the set only with its last duplicate, and a forked child may
      * hold one: events would come for memory that is gone. */
     if (io->armed != 0)
@@ -391,6 +363,7 @@ epoll_open(const rill__driver_config *config, rill__driver **ret_driver)
     self->base.driver.ops = &rill__driver_epoll;
     self->base.driver.sys = &rill__sys_linux;
     self->base.driver.loop = config->loop;
+    self->base.wait_writable = wait_writable;
     self->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (self->epoll_fd < 0) {
         rc = -errno;
@@ -432,11 +405,13 @@ const rill__driver_ops rill__driver_epoll = {
     .open = epoll_open,
     .close = epoll_close,
     .now = rill__linux_now,
+    .now_coarse = rill__linux_now_coarse,
     .wait = epoll_driver_wait,
     .submit = epoll_submit,
     .wake = epoll_wake,
     .backend_fd = epoll_backend_fd,
     .attach = epoll_attach,
+    .take_unread = epoll_take_unread,
     .detach = epoll_detach,
     .subscribe = epoll_subscribe,
     .pause = epoll_pause,
@@ -444,12 +419,15 @@ const rill__driver_ops rill__driver_epoll = {
     .recv_take = epoll_recv_take,
     .recv_into = epoll_recv_into,
     .accept_take = epoll_accept_take,
+    .stop_accepting = epoll_stop_accepting,
     .send_now = epoll_send_now,
-    .connect_start = epoll_connect_start,
-    .send_start = epoll_send_start,
-    .sendfile_start = epoll_sendfile_start,
-    .finish = epoll_finish,
-    .cancel = epoll_cancel,
+    .send_soon = epoll_send_now,
+    .send_rest = epoll_send_rest,
+    .connect_start = rill__linux_connect_start,
+    .send_start = rill__linux_send_start,
+    .sendfile_start = rill__linux_sendfile_start,
+    .finish = rill__linux_finish,
+    .cancel = rill__linux_cancel,
     .shutdown_write = rill__linux_shutdown_write,
     .close_io = epoll_close_io,
     .poll_set = epoll_poll_set,

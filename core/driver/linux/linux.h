@@ -16,6 +16,8 @@ extern const rill__sys_ops rill__sys_linux;
 /* A driver of the real kernel begins with this. */
 typedef struct rill__linux {
     rill__driver driver;
+    /* Have the io's send record come when the socket takes bytes again. */
+    int (*wait_writable)(rill__driver *driver, rill__io *io);
     sigset_t signals; /* The thread's mask outside of run. */
     bool guarded;     /* SIGPIPE is blocked. */
 } rill__linux;
@@ -36,6 +38,7 @@ int rill__linux_accept(int listener, int *ret_fd, rill_addr *ret_peer);
 /* ---- socket.c: what a driver of the real kernel does with a socket that is ready ---- */
 
 rill_ns rill__linux_now(rill__driver *driver);
+rill_ns rill__linux_now_coarse(rill__driver *driver);
 
 /* What is in flight, in send.kind. */
 enum {
@@ -72,12 +75,13 @@ rill__linux_send(int fd, const rill__iov *iov, size_t count)
     return errno == EINTR ? rill__linux_send_parts(fd, iov, count) : -errno;
 }
 
-/* 0: connected, or under way; the outcome is told by finish either way. */
-int rill__linux_connect(rill__io *io, const rill_addr *addr);
-void rill__linux_remember_send(rill__io *io, const rill__iov *iov, size_t count);
-void rill__linux_remember_file(rill__io *io, int file_fd, uint64_t offset, uint64_t count);
-/* The driver's finish, for operations that wait for writability. */
-int64_t rill__linux_finish(rill__linux *self, rill__io *io);
+/* The driver's outbound operations: they wait for writability and are tried then. */
+int rill__linux_connect_start(rill__driver *driver, rill__io *io, const rill_addr *addr);
+int rill__linux_send_start(rill__driver *driver, rill__io *io, const rill__iov *iov, size_t count);
+int rill__linux_sendfile_start(
+    rill__driver *driver, rill__io *io, int file_fd, uint64_t offset, uint64_t count);
+int64_t rill__linux_finish(rill__driver *driver, rill__io *io);
+void rill__linux_cancel(rill__driver *driver, rill__io *io);
 int rill__linux_shutdown_write(rill__driver *driver, rill__io *io);
 
 #endif

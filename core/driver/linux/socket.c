@@ -29,6 +29,16 @@ rill__linux_now(rill__driver *driver)
     return (rill_ns)ts.tv_sec * RILL_S + ts.tv_nsec;
 }
 
+rill_ns
+rill__linux_now_coarse(rill__driver *driver)
+{
+    struct timespec ts;
+
+    (void)driver;
+    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &ts); /* As above. */
+    return (rill_ns)ts.tv_sec * RILL_S + ts.tv_nsec;
+}
+
 RILL__RARE int64_t
 rill__linux_receive_again(int fd, void *buf, size_t len)
 {
@@ -51,28 +61,47 @@ rill__linux_send_parts(int fd, const rill__iov *iov, size_t count)
     return rill__result(sent);
 }
 
-int
-rill__linux_connect(rill__io *io, const rill_addr *addr)
+static int
+start(rill__driver *driver, rill__io *io, uint8_t kind)
 {
-    int rc = connect(io->fd, rill__addr_sockaddr(addr), addr->len) < 0 ? -errno : 0;
+    int rc;
 
-    return rc == -EINPROGRESS || rc == -EINTR ? 0 : rc;
+    rill__check(!io->send.active);
+    io->send.active = true;
+    io->send.kind = kind;
+    rc = ((rill__linux *)driver)->wait_writable(driver, io);
+    if (rc < 0)
+        io->send.active = false;
+    return rc;
 }
 
-void
-rill__linux_remember_send(rill__io *io, const rill__iov *iov, size_t count)
+/* What is settled at once is told by a record like the rest. */
+int
+rill__linux_connect_start(rill__driver *driver, rill__io *io, const rill_addr *addr)
+{
+    if (connect(io->fd, rill__addr_sockaddr(addr), addr->len) < 0 && errno != EINPROGRESS &&
+        errno != EINTR)
+        return -errno;
+    return start(driver, io, RILL__LINUX_SEND_CONNECT);
+}
+
+int
+rill__linux_send_start(rill__driver *driver, rill__io *io, const rill__iov *iov, size_t count)
 {
     assert(count > 0 && count <= RILL__IOV_MAX);
     io->out.send.iov = iov;
     io->out.send.count = count;
+    return start(driver, io, RILL__LINUX_SEND_BYTES);
 }
 
-void
-rill__linux_remember_file(rill__io *io, int file_fd, uint64_t offset, uint64_t count)
+int
+rill__linux_sendfile_start(
+    rill__driver *driver, rill__io *io, int file_fd, uint64_t offset, uint64_t count)
 {
     io->out.file.fd = file_fd;
     io->out.file.offset = offset;
     io->out.file.count = count;
+    return start(driver, io, RILL__LINUX_SEND_FILE);
 }
 
 static int64_t
@@ -121,7 +150,7 @@ finish_file(rill__linux *self, rill__io *io)
 }
 
 int64_t
-rill__linux_finish(rill__linux *self, rill__io *io)
+rill__linux_finish(rill__driver *driver, rill__io *io)
 {
     int64_t result = RILL_ECANCELED;
 
@@ -132,10 +161,19 @@ rill__linux_finish(rill__linux *self, rill__io *io)
     else if (io->send.kind == RILL__LINUX_SEND_BYTES)
         result = rill__linux_send(io->fd, io->out.send.iov, io->out.send.count);
     else if (io->send.kind == RILL__LINUX_SEND_FILE)
-        result = finish_file(self, io);
+        result = finish_file((rill__linux *)driver, io);
     if (result != -EAGAIN)
         io->send.active = false;
     return result;
+}
+
+void
+rill__linux_cancel(rill__driver *driver, rill__io *io)
+{
+    if (!io->send.active)
+        return;
+    io->send.kind = RILL__LINUX_SEND_CANCELED;
+    rill__loop_push_op(driver->loop, &io->send);
 }
 
 int

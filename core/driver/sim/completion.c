@@ -17,6 +17,7 @@
 static void take_in(rill_sim *sim, sim_event *event);
 static void complete_send(rill_sim *sim, sim_event *event);
 static void complete_close(rill_sim *sim, sim_event *event);
+static void complete_soon(rill_sim *sim, sim_event *event);
 
 void
 rill__sim_completion_init(sim_io *self)
@@ -24,6 +25,7 @@ rill__sim_completion_init(sim_io *self)
     self->recv_event.fn = take_in;
     self->send_event.fn = complete_send;
     self->close_event.fn = complete_close;
+    self->soon_event.fn = complete_soon;
 }
 
 /* ---- what is held ---- */
@@ -56,6 +58,16 @@ push(sim_io *self, sim_held *held)
     rill__sim_io_mark(self);
 }
 
+static void
+drop_soon(sim_io *self)
+{
+    rill__sim_unschedule(self->driver->sim, &self->soon_event);
+    rill__free(self->driver->base.loop, self->soon, self->soon_len, RILL_TAG_DRIVER);
+    self->soon = NULL;
+    self->soon_settled = false;
+    self->soon_given = false;
+}
+
 void
 rill__sim_completion_done(sim_io *self)
 {
@@ -72,6 +84,7 @@ rill__sim_completion_done(sim_io *self)
     rill__sim_unschedule(sim, &self->recv_event);
     rill__sim_unschedule(sim, &self->send_event);
     rill__sim_unschedule(sim, &self->close_event);
+    drop_soon(self);
 }
 
 /* ---- inbound ---- */
@@ -217,6 +230,79 @@ rill__sim_completion_declines(sim_io *self)
            0;
 }
 
+/* The receive must not take a reset for the end because a send has been told of it. */
+static void
+keep_error(sim_io *self, int error, int64_t result)
+{
+    if (error != 0 && result == -error && self->io->recv.active)
+        self->socket->error = error;
+}
+
+/* Without memory, and half of the time, a send is tried at once. */
+bool
+rill__sim_completion_trusts(sim_io *self, const rill__iov *iov, size_t count)
+{
+    if (count != 1 || iov->len == 0 || iov->len > RILL__TRUST_BYTES || self->soon != NULL ||
+        self->soon_settled || rill__sim_completion_declines(self))
+        return false;
+    self->soon = rill__alloc(self->driver->base.loop, iov->len, RILL_TAG_DRIVER);
+    if (self->soon == NULL)
+        return false;
+    memcpy(self->soon, iov->base, iov->len);
+    self->soon_len = iov->len;
+    self->soon_sent = 0;
+    self->soon_error = 0;
+    rill__sim_schedule(self->driver->sim, &self->soon_event, self->driver->sim->now);
+    return true;
+}
+
+void
+rill__sim_completion_settle(sim_io *self)
+{
+    rill__iov part = { self->soon, self->soon_len };
+    int error = self->socket->error;
+    int64_t sent;
+
+    if (self->soon == NULL || self->soon_settled)
+        return;
+    rill__sim_unschedule(self->driver->sim, &self->soon_event);
+    sent = rill__sim_io_send(self, &part, 1);
+    keep_error(self, error, sent);
+    if (sent == (int64_t)self->soon_len) {
+        drop_soon(self);
+        return;
+    }
+    self->soon_sent = sent > 0 ? (size_t)sent : 0;
+    self->soon_error = sent < 0 && sent != -EAGAIN ? sent : 0;
+    self->soon_settled = true;
+    rill__sim_io_mark(self);
+}
+
+static void
+complete_soon(rill_sim *sim, sim_event *event)
+{
+    (void)sim;
+    rill__sim_completion_settle(RILL__CONTAINER(event, sim_io, soon_event));
+}
+
+int64_t
+rill__sim_completion_rest(sim_io *self, rill__iov *ret_rest)
+{
+    int64_t error;
+
+    rill__sim_completion_settle(self);
+    if (self->soon == NULL)
+        return 0;
+    error = self->soon_error;
+    if (error == 0 && !self->soon_given) {
+        self->soon_given = true;
+        *ret_rest = (rill__iov){ self->soon + self->soon_sent, self->soon_len - self->soon_sent };
+        return (int64_t)ret_rest->len;
+    }
+    drop_soon(self);
+    return error;
+}
+
 void
 rill__sim_completion_start(sim_io *self)
 {
@@ -269,8 +355,7 @@ complete_send(rill_sim *sim, sim_event *event)
     touch(self->io);
     if (!self->canceled || self->cancel_loses)
         result = rill__sim_io_try(self);
-    if (error != 0 && result == -error && self->io->recv.active)
-        self->socket->error = error; /* The receive must not take a reset for the end. */
+    keep_error(self, error, result);
     if (result != -EAGAIN)
         settle(self, result);
     else if (self->canceled)
@@ -306,6 +391,7 @@ rill__sim_completion_close(sim_io *self)
     sim_socket *socket = self->socket;
     rill_ns at = socket->sim->now;
 
+    rill__sim_check(socket->sim, self->reset || self->soon == NULL); /* Bytes would be lost. */
     rill__sim_unschedule(socket->sim, &self->recv_event);
     rill__sim_unschedule(socket->sim, &self->send_event);
     if (rill__sim_fault_of(socket, RILL_SIM_FAULT_CLOSE_LATE))

@@ -9,7 +9,7 @@
  */
 #include "core/driver/sim/internal.h"
 
-#define EVENTS_OF_IO 3 /* recv, send, close */
+#define EVENTS_OF_IO 4 /* recv, send, close, soon */
 
 static sim_driver *
 self_of(rill__driver *driver)
@@ -64,6 +64,8 @@ send_is_due(const sim_io *self)
 {
     const rill__io *io = self->io;
 
+    if (self->soon_settled && !io->closing)
+        return true;
     if (!io->send.active)
         return false;
     if (rill__sim_completes(self->driver->sim))
@@ -245,6 +247,16 @@ sim_attach(rill__driver *driver, rill__io *io, int fd, rill__io_kind kind)
     return 0;
 }
 
+/* A socket cannot move between worlds, so nobody asks for more than whether there is something. */
+static int64_t
+sim_take_unread(rill__driver *driver, rill__io *io, void *buf, size_t size)
+{
+    (void)driver;
+    (void)buf;
+    (void)size;
+    return io_of(io)->held_first != NULL ? -EMSGSIZE : 0;
+}
+
 /* What the driver has taken from the socket cannot be put back. */
 static int
 sim_detach(rill__driver *driver, rill__io *io)
@@ -256,9 +268,7 @@ sim_detach(rill__driver *driver, rill__io *io)
     rill__check(!io->send.active);
     if (self->held_first != NULL)
         return -EBUSY;
-    io->recv.active = false;
-    io->recv.discarded = true;
-    io->send.discarded = true;
+    rill__io_silence(io);
     io->fd = -1;
     free_io(self);
     return fd;
@@ -324,6 +334,13 @@ sim_recv_take(rill__driver *driver, rill__io *io, rill_slice *ret_slice)
     return got;
 }
 
+static void
+sim_stop_accepting(rill__driver *driver, rill__io *io)
+{
+    (void)driver; /* It accepts nothing by itself. */
+    (void)io;
+}
+
 static int
 sim_accept_take(rill__driver *driver, rill__io *io, int *ret_fd, rill_addr *ret_peer)
 {
@@ -340,11 +357,31 @@ sim_send_now(rill__driver *driver, rill__io *io, const rill__iov *iov, size_t co
     sim_io *self = io_of(io);
 
     rill__check(count <= RILL__IOV_MAX);
-    if (io->send.active)
+    if (self->soon != NULL)
+        rill__sim_completion_settle(self);
+    if (io->send.active || self->soon_settled)
         return -EAGAIN;
     if (rill__sim_completes(self_of(driver)->sim) && rill__sim_completion_declines(self))
         return -EAGAIN;
     return rill__sim_io_send(self, iov, count);
+}
+
+static int64_t
+sim_send_soon(rill__driver *driver, rill__io *io, const rill__iov *iov, size_t count)
+{
+    sim_io *self = io_of(io);
+
+    if (rill__sim_completes(self_of(driver)->sim) && !io->send.active &&
+        rill__sim_completion_trusts(self, iov, count))
+        return (int64_t)self->soon_len;
+    return sim_send_now(driver, io, iov, count);
+}
+
+static int64_t
+sim_send_rest(rill__driver *driver, rill__io *io, rill__iov *ret_rest)
+{
+    (void)driver;
+    return rill__sim_completion_rest(io_of(io), ret_rest);
 }
 
 static int
@@ -352,7 +389,7 @@ start(sim_io *self, enum sim_send_kind kind)
 {
     rill__io *io = self->io;
 
-    rill__check(!io->send.active && !io->closing);
+    rill__check(!io->send.active && !io->closing && self->soon == NULL && !self->soon_settled);
     io->send.active = true;
     io->send.kind = (uint8_t)kind;
     self->canceled = false;
@@ -434,6 +471,7 @@ static int
 sim_shutdown_write(rill__driver *driver, rill__io *io)
 {
     (void)driver;
+    rill__check(io_of(io)->soon == NULL);
     return rill__sim_shutdown(io_of(io)->socket);
 }
 
@@ -462,10 +500,7 @@ sim_close_io(rill__driver *driver, rill__io *io, bool reset)
     self->in_flight = io->send.active && !self->send_settled;
     self->reset = reset;
     io->closing = true;
-    io->recv.active = false;
-    io->recv.discarded = true;
-    io->send.active = false;
-    io->send.discarded = true;
+    rill__io_silence(io);
     self_of(driver)->closing++;
     if (rill__sim_completes(self_of(driver)->sim))
         rill__sim_completion_close(self);
@@ -549,14 +584,17 @@ sim_close(rill__driver *driver)
 
 const rill__driver_ops rill__driver_sim = {
     .name = "sim",
+    .clock_is_virtual = true,
     .open = sim_open,
     .close = sim_close,
     .now = sim_now,
+    .now_coarse = sim_now,
     .wait = sim_wait,
     .submit = sim_submit,
     .wake = sim_wake,
     .backend_fd = sim_backend_fd,
     .attach = sim_attach,
+    .take_unread = sim_take_unread,
     .detach = sim_detach,
     .subscribe = sim_subscribe,
     .pause = sim_pause,
@@ -564,7 +602,10 @@ const rill__driver_ops rill__driver_sim = {
     .recv_take = sim_recv_take,
     .recv_into = sim_recv_into,
     .accept_take = sim_accept_take,
+    .stop_accepting = sim_stop_accepting,
     .send_now = sim_send_now,
+    .send_soon = sim_send_soon,
+    .send_rest = sim_send_rest,
     .connect_start = sim_connect_start,
     .send_start = sim_send_start,
     .sendfile_start = sim_sendfile_start,

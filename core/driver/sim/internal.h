@@ -475,7 +475,12 @@ struct sim_io {
     sim_held *held_first, *held_last;
     uint32_t held_count;
     size_t held_bytes;
-    sim_event recv_event, send_event, close_event;
+    sim_event recv_event, send_event, close_event, soon_event;
+    uint8_t *soon; /* Completion: taken on trust. From soon_sent on it is not the kernel's. */
+    size_t soon_len, soon_sent;
+    bool soon_settled; /* It, or soon_error, is to be told. */
+    bool soon_given;   /* Its memory stays until the next call. */
+    int64_t soon_error;
 };
 
 struct sim_driver {
@@ -519,6 +524,10 @@ void rill__sim_completion_start(sim_io *self);
 void rill__sim_completion_cancel(sim_io *self);
 void rill__sim_completion_close(sim_io *self);
 bool rill__sim_completion_declines(sim_io *self);
+bool rill__sim_completion_trusts(sim_io *self, const rill__iov *iov, size_t count);
+/* The outcome of what was taken on trust, now. */
+void rill__sim_completion_settle(sim_io *self);
+int64_t rill__sim_completion_rest(sim_io *self, rill__iov *ret_rest);
 int64_t rill__sim_completion_take(sim_io *self, void *buf, size_t len);
 int rill__sim_completion_accept(sim_io *self, int *ret_fd, rill_addr *ret_peer);
 

@@ -57,16 +57,21 @@ held_push(uring_driver *self, uring_io *u, uring_held what)
     return true;
 }
 
+static void
+drop_first(uring_driver *self, uring_io *u)
+{
+    if (u->held_first->data != NULL)
+        uring_buffers_unref(&self->buffers, u->held_first->buffer);
+    else if (u->held_first->result >= 0)
+        (void)close(u->held_first->result); /* Accepted, and never handed out. */
+    held_pop(self, u);
+}
+
 void
 uring_drop_held(uring_driver *self, uring_io *u)
 {
-    while (u->held_first != NULL) {
-        if (u->held_first->data != NULL)
-            uring_buffers_unref(&self->buffers, u->held_first->buffer);
-        else if (u->held_first->result >= 0)
-            (void)close(u->held_first->result); /* Accepted, and never handed out. */
-        held_pop(self, u);
-    }
+    while (u->held_first != NULL)
+        drop_first(self, u);
 }
 
 /* ---- completions ---- */
@@ -170,6 +175,13 @@ uring_release_lent(uring_driver *self)
     self->lent = -1;
 }
 
+/* The end, or what a send on trust was told of in its place: the kernel tells an error once. */
+static int
+end_of(const uring_io *u)
+{
+    return u->soon_error != -EPIPE ? u->soon_error : 0;
+}
+
 /* Nothing is held: ask the socket itself. */
 static int64_t
 read_now(uring_io *u, void *buf, size_t len)
@@ -179,11 +191,13 @@ read_now(uring_io *u, void *buf, size_t len)
     if (u->ended) {
         got = u->end;
         u->end = 0; /* An error is told once; after it comes the end. */
-        return got;
+        return got != 0 ? got : end_of(u);
     }
     got = rill__linux_receive(u->io->fd, buf, len);
-    if (got == 0)
+    if (got == 0) {
         end_with(u, 0);
+        return end_of(u);
+    }
     if (u->direct && got > 0) {
         u->small = (size_t)got >= LARGE_BYTES ? 0 : (uint8_t)(u->small + 1);
         u->direct = u->small < SMALL_IN_A_ROW;
@@ -238,6 +252,32 @@ uring_recv_into(rill__driver *driver, rill__io *io, void *buf, size_t len)
     if (held->len == 0) {
         uring_buffers_unref(&self->buffers, held->buffer);
         held_pop(self, u);
+    }
+    return (int64_t)len;
+}
+
+int64_t
+uring_take_unread(rill__driver *driver, rill__io *io, void *buf, size_t size)
+{
+    uring_driver *self = uring_of(driver);
+    uring_io *u = uring_io_of(io);
+    uint8_t *to = buf;
+    size_t len = 0;
+    int rc = uring_quiesce(self, u);
+
+    if (rc < 0)
+        return rc;
+    uring_unsettle(self, u); /* Who is not detached after all goes on receiving. */
+    for (const uring_held *held = u->held_first; held != NULL; held = held->next)
+        len += held->len;
+    if (len > size)
+        return -EMSGSIZE;
+    if (u->ended && u->end < 0)
+        return u->end;
+    while (u->held_first != NULL) {
+        memcpy(to, u->held_first->data, u->held_first->len);
+        to += u->held_first->len;
+        drop_first(self, u);
     }
     return (int64_t)len;
 }

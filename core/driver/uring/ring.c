@@ -16,8 +16,10 @@
 
 #include "core/driver/uring/ring.h"
 
-#define SQ_ENTRIES 256u
-#define CQ_ENTRIES 4096u
+#define SQ_ENTRIES  256u
+#define CQ_ENTRIES  4096u
+#define PROBE_OPS   64u
+#define PROBE_BYTES (sizeof(struct io_uring_probe) + PROBE_OPS * sizeof(struct io_uring_probe_op))
 #define SETUP_FLAGS                                                                           \
     (IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL |                     \
         IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG | \
@@ -82,6 +84,31 @@ map_queues(uring_ring *ring, const struct io_uring_params *p)
     return 0;
 }
 
+bool
+uring_knows_all(const struct io_uring_probe *probe)
+{
+    static const uint8_t needed[] = { IORING_OP_POLL_ADD, IORING_OP_ACCEPT, IORING_OP_ASYNC_CANCEL,
+        IORING_OP_CLOSE, IORING_OP_SEND, IORING_OP_RECV };
+
+    for (size_t i = 0; i < sizeof(needed); i++) {
+        if (needed[i] >= probe->ops_len ||
+            (probe->ops[needed[i]].flags & IO_URING_OP_SUPPORTED) == 0)
+            return false;
+    }
+    return true;
+}
+
+/* The features say what a kernel of this age can do, but some leave operations out. */
+static int
+probe(uring_ring *ring)
+{
+    _Alignas(struct io_uring_probe) uint8_t room[PROBE_BYTES] = { 0 };
+    struct io_uring_probe *known = (void *)room;
+    int rc = uring_register(ring->fd, IORING_REGISTER_PROBE, known, PROBE_OPS);
+
+    return rc < 0 || !uring_knows_all(known) ? -ENOSYS : 0;
+}
+
 int
 uring_ring_open(uring_ring *ring)
 {
@@ -95,7 +122,9 @@ uring_ring_open(uring_ring *ring)
     ring->fd = (int)syscall(SYS_io_uring_setup, SQ_ENTRIES, &params);
     if (ring->fd < 0)
         return errno == EINVAL ? -ENOSYS : -errno; /* EINVAL: flags that it does not know. */
-    rc = (params.features & FEATURES) == FEATURES ? map_queues(ring, &params) : -ENOSYS;
+    rc = (params.features & FEATURES) == FEATURES ? probe(ring) : -ENOSYS;
+    if (rc >= 0)
+        rc = map_queues(ring, &params);
     if (rc < 0)
         (void)close(ring->fd);
     return rc;
@@ -106,7 +135,16 @@ uring_ring_close(uring_ring *ring)
 {
     (void)munmap(ring->sqes, ring->sqes_bytes);
     (void)munmap(ring->queues, ring->queues_bytes);
-    (void)close(ring->fd);
+    uring_ring_shut(ring);
+}
+
+void
+uring_ring_shut(uring_ring *ring)
+{
+    if (ring->fd >= 0)
+        (void)close(ring->fd);
+    ring->fd = -1;
+    ring->queued = 0;
 }
 
 static int
@@ -143,13 +181,18 @@ enter(uring_ring *ring, unsigned least, unsigned flags, const void *arg, size_t 
     return 0;
 }
 
+int
+uring_ring_submit(uring_ring *ring)
+{
+    return enter(ring, 0, 0, NULL, 0);
+}
+
 struct io_uring_sqe *
 uring_ring_entry(uring_ring *ring)
 {
     struct io_uring_sqe *sqe;
 
-    if (ring->queued > ring->sq_mask &&
-        (enter(ring, 0, 0, NULL, 0) < 0 || ring->queued > ring->sq_mask))
+    if (uring_ring_is_full(ring) && (uring_ring_submit(ring) < 0 || uring_ring_is_full(ring)))
         return NULL;
     sqe = &ring->sqes[ring->sq_tail++ & ring->sq_mask];
     ring->queued++;

@@ -44,9 +44,20 @@ typedef struct uring_ring {
 /* 0; -ENOSYS, -EPERM and others where io_uring is refused or too old. */
 int uring_ring_open(uring_ring *ring);
 void uring_ring_close(uring_ring *ring);
+/* The kernel ends every request; entries can still be written, and go nowhere. */
+void uring_ring_shut(uring_ring *ring);
 
 /* An entry to fill in, zeroed; NULL when the queue is full and the kernel takes nothing now. */
 struct io_uring_sqe *uring_ring_entry(uring_ring *ring);
+
+/* Submit only: no deferred work is run. 0; -EEXIST: another thread's ring; others. */
+int uring_ring_submit(uring_ring *ring);
+
+static inline bool
+uring_ring_is_full(const uring_ring *ring)
+{
+    return ring->queued > ring->sq_mask;
+}
 
 /* Submit, run what the kernel has deferred, and wait for `least` completions or `timeout`
  * (RILL_NEVER: for ever). 0; -ETIME; -EINTR; -EEXIST: another thread's ring; others. */
@@ -85,6 +96,9 @@ uring_ring_seen(uring_ring *ring)
 
     atomic_store_explicit(ring->cq_head_shared, head + 1, memory_order_release);
 }
+
+/* Does it support every operation that the driver asks for? */
+bool uring_knows_all(const struct io_uring_probe *probe);
 
 int uring_register(int fd, unsigned opcode, const void *arg, unsigned count);
 

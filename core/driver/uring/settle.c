@@ -10,15 +10,9 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <unistd.h>
 
 #include "core/driver/uring/uring.h"
-
-static uint64_t
-data_of(const uring_io *u, enum uring_tag tag)
-{
-    static_assert(_Alignof(uring_io) > URING_TAGS_MASK, "the tag fits below a pointer");
-    return (uint64_t)(uintptr_t)u | tag;
-}
 
 /* ---- asking ---- */
 
@@ -33,7 +27,7 @@ arm_poll(uring_driver *self, uring_io *u, uint32_t events, enum uring_tag tag, b
     sqe->fd = u->fd;
     sqe->poll32_events = events;
     sqe->len = edge ? IORING_POLL_ADD_MULTI : 0;
-    sqe->user_data = data_of(u, tag);
+    sqe->user_data = uring_data_of(u, tag);
     u->in_flight++;
     return true;
 }
@@ -46,7 +40,7 @@ arm_receive(uring_driver *self, uring_io *u)
     if (sqe == NULL)
         return false;
     sqe->fd = u->fd;
-    sqe->user_data = data_of(u, URING_RECEIVE);
+    sqe->user_data = uring_data_of(u, URING_RECEIVE);
     if (u->io->kind == RILL__IO_LISTENER) {
         sqe->opcode = IORING_OP_ACCEPT;
         sqe->ioprio = IORING_ACCEPT_MULTISHOT;
@@ -81,7 +75,7 @@ ask_cancel(uring_driver *self, uring_io *u, enum uring_tag tag)
     struct io_uring_sqe *sqe = cancel_entry(self);
 
     if (sqe != NULL)
-        sqe->addr = data_of(u, tag);
+        sqe->addr = uring_data_of(u, tag);
     return sqe != NULL;
 }
 
@@ -110,6 +104,18 @@ have_buffers(uring_driver *self)
     return self->buffers_ready;
 }
 
+static void
+closed(uring_driver *self, uring_io *u)
+{
+    rill__io *io = u->io;
+
+    if (self->closes_by_call && io->kind != RILL__IO_POLL) /* Foreign ones are not ours to close. */
+        (void)close(u->fd);
+    uring_io_free(self, u);
+    io->driver_data = NULL;
+    rill__loop_push_op(self->base.driver.loop, &io->close);
+}
+
 static bool
 settle_close(uring_driver *self, uring_io *u)
 {
@@ -119,13 +125,13 @@ settle_close(uring_driver *self, uring_io *u)
         return true;
     if (u->in_flight > 0 && !ask_cancel_all(self, u))
         return false;
-    if (u->io->kind != RILL__IO_POLL) { /* Foreign ones are not ours to close. */
+    if (u->io->kind != RILL__IO_POLL && !self->closes_by_call) {
         sqe = uring_ring_entry(&self->ring);
         if (sqe == NULL)
             return false;
         sqe->opcode = IORING_OP_CLOSE;
         sqe->fd = u->fd;
-        sqe->user_data = data_of(u, URING_CLOSE);
+        sqe->user_data = uring_data_of(u, URING_CLOSE);
         u->in_flight++;
     }
     u->close_asked = true;
@@ -172,20 +178,15 @@ settle_in(uring_driver *self, uring_io *u)
 }
 
 static void
-closed(uring_driver *self, uring_io *u)
-{
-    rill__io *io = u->io;
-
-    uring_io_free(self, u);
-    io->driver_data = NULL;
-    rill__loop_push_op(self->base.driver.loop, &io->close);
-}
-
-static void
 settle_io(uring_driver *self, uring_io *u)
 {
     bool settled;
 
+    if (RILL__UNLIKELY(self->broken != 0)) {
+        if (u->io->closing)
+            closed(self, u);
+        return;
+    }
     if (u->io->closing) {
         settled = settle_close(self, u);
         if (settled && u->in_flight == 0) {
@@ -251,6 +252,20 @@ complete_poll_out(uring_driver *self, uring_io *u, const struct io_uring_cqe *cq
     uring_unsettle(self, u);
 }
 
+static void
+end_if_closed(uring_driver *self, uring_io *u)
+{
+    if (u->io->closing && u->close_asked && u->in_flight == 0 && !u->unsettled)
+        closed(self, u);
+}
+
+void
+uring_request_ended(uring_driver *self, uring_io *u)
+{
+    u->in_flight--;
+    end_if_closed(self, u);
+}
+
 void
 uring_complete(uring_driver *self, const struct io_uring_cqe *cqe)
 {
@@ -266,6 +281,10 @@ uring_complete(uring_driver *self, const struct io_uring_cqe *cqe)
     case URING_POLL_OUT:
         complete_poll_out(self, u, cqe);
         break;
+    case URING_SEND:
+        u->in_flight--;
+        uring_send_failed(self, u, cqe->res);
+        break;
     case URING_CLOSE:
         u->in_flight--;
         break;
@@ -275,8 +294,7 @@ uring_complete(uring_driver *self, const struct io_uring_cqe *cqe)
     default:
         return;
     }
-    if (u->io->closing && u->close_asked && u->in_flight == 0 && !u->unsettled)
-        closed(self, u);
+    end_if_closed(self, u);
 }
 
 void
@@ -290,6 +308,8 @@ uring_drain(uring_driver *self)
         uring_ring_seen(&self->ring);
         uring_complete(self, &cqe);
     }
+    if (self->soon_count > 0)
+        uring_sent(self);
 }
 
 /* ---- special cases ---- */
@@ -307,8 +327,12 @@ uring_forget_requests(uring_driver *self)
         u->polls_out = false;
         u->out_ending = false;
         u->close_asked = false;
+        if (u->soon_len > 0)
+            uring_send_failed(self, u, 0);
         uring_unsettle(self, u);
     }
+    self->soon_count = 0;
+    self->soon_used = 0;
 }
 
 static void
@@ -335,6 +359,8 @@ uring_quiesce(uring_driver *self, uring_io *u)
 
     if (u->in_flight > 0 && !ask_cancel_all(self, u))
         return -EBUSY;
+    if (u->in_flight > 0)
+        rc = uring_flush(self); /* Also takes the ring over from another thread. */
     while (u->in_flight > 0 && rc >= 0) {
         rc = uring_ring_enter(&self->ring, 1, RILL_NEVER);
         uring_drain(self);

@@ -2,9 +2,9 @@
  * The io_uring driver: operations underneath, operations above.
  *
  * One enter a turn submits what changed, runs what the kernel has deferred, and waits. Inbound
- * comes by multishot requests (inbound.c); a send is tried at once by a plain call, and waits for
- * writability when the socket is full, as on epoll: why is in docs/design. Closing is a request
- * too, after a cancel of everything that still refers to the socket.
+ * comes by multishot requests (inbound.c). Small sends leave with the enter (outbound.c), others
+ * are tried at once by a plain call; both wait for writability when the socket is full, as on
+ * epoll. Closing is a request too, after a cancel of all that refers to the socket.
  *
  * A ring belongs to the thread that waited on it first. When another thread runs the loop, the ring
  * is given up and a new one asked for all that the old one was: what it had received is held here
@@ -95,6 +95,28 @@ enter(uring_driver *self, rill_ns left)
     return rc == -ETIME || rc == -EINTR || rc == -EBUSY || rc == -EAGAIN ? 0 : rc;
 }
 
+/* All that is left is to close what the owners close: their records come, others do not. */
+static int
+wait_broken(uring_driver *self)
+{
+    uring_settle(self);
+    return rill__loop_ready(self->base.driver.loop) != 0 ? 0 : self->broken;
+}
+
+/* A filter that came after the ring, for one: the ring goes, and with it what was asked of it. */
+static int
+give_up(uring_driver *self, int rc)
+{
+    if (rc == -ENOMEM)
+        return rc; /* It may come back. */
+    self->broken = rc;
+    self->closes_by_call = true;
+    uring_drain(self);
+    uring_ring_shut(&self->ring);
+    uring_forget_requests(self);
+    return wait_broken(self);
+}
+
 static int
 uring_wait(rill__driver *driver, rill_ns deadline)
 {
@@ -105,21 +127,34 @@ uring_wait(rill__driver *driver, rill_ns deadline)
     uring_release_lent(self);
     if (RILL__UNLIKELY(self->backend_fd >= 0))
         clear_backend(self);
+    if (RILL__UNLIKELY(self->broken != 0))
+        return wait_broken(self);
     uring_settle(self);
     left = rill__loop_ready(driver->loop) != 0 ? 0 : time_left(self, deadline);
     if (left != 0 && !self->wake_armed)
         self->wake_armed = arm_wake(self);
     rc = enter(self, left);
     if (rc < 0)
-        return rc;
+        return give_up(self, rc);
     uring_drain(self);
     while (uring_ring_overflows(&self->ring)) {
         rc = uring_ring_enter(&self->ring, 0, 0);
         if (rc < 0 && rc != -EINTR && rc != -EBUSY)
-            return rc;
+            return give_up(self, rc);
         uring_drain(self);
     }
     return 0;
+}
+
+int
+uring_flush(uring_driver *self)
+{
+    int rc = self->broken != 0 ? self->broken : uring_ring_submit(&self->ring);
+
+    if (rc == -EEXIST)
+        return move_to_this_thread(self);
+    uring_drain(self);
+    return rc;
 }
 
 static void
@@ -127,9 +162,11 @@ uring_submit(rill__driver *driver)
 {
     uring_driver *self = uring_of(driver);
 
+    if (self->broken != 0)
+        return;
     uring_settle(self);
-    if (self->ring.enabled && self->ring.queued > 0)
-        (void)uring_ring_enter(&self->ring, 0, 0); /* What fails now fails again in wait. */
+    if (self->ring.queued > 0 && (self->ring.enabled || self->soon_count > 0))
+        (void)uring_flush(self); /* What fails now fails again in wait. */
 }
 
 static void
@@ -234,7 +271,7 @@ uring_detach(rill__driver *driver, rill__io *io)
     uring_io *u = uring_io_of(io);
     int fd = io->fd;
 
-    rill__check(!io->send.active && u->held_first == NULL);
+    rill__check(!io->send.active && u->held_first == NULL && u->soon_len == 0 && u->rest == NULL);
     io->recv.active = false;
     (void)uring_quiesce(self, u);
     io->recv.discarded = true;
@@ -246,6 +283,13 @@ uring_detach(rill__driver *driver, rill__io *io)
 }
 
 /* ---- operations ---- */
+
+static int
+wait_writable(rill__driver *driver, rill__io *io)
+{
+    uring_unsettle(uring_of(driver), uring_io_of(io));
+    return 0;
+}
 
 static int
 uring_subscribe(rill__driver *driver, rill__io *io)
@@ -270,60 +314,13 @@ uring_resume(rill__driver *driver, rill__io *io)
         uring_unsettle(uring_of(driver), uring_io_of(io));
 }
 
-static int64_t
-uring_send_now(rill__driver *driver, rill__io *io, const rill__iov *iov, size_t count)
-{
-    (void)driver;
-    assert(count <= RILL__IOV_MAX);
-    return io->send.active ? -EAGAIN : rill__linux_send(io->fd, iov, count);
-}
-
-static int
-start(rill__driver *driver, rill__io *io, uint8_t kind)
-{
-    rill__check(!io->send.active);
-    io->send.active = true;
-    io->send.kind = kind;
-    uring_unsettle(uring_of(driver), uring_io_of(io));
-    return 0;
-}
-
-static int
-uring_connect_start(rill__driver *driver, rill__io *io, const rill_addr *addr)
-{
-    int rc = rill__linux_connect(io, addr);
-
-    return rc < 0 ? rc : start(driver, io, RILL__LINUX_SEND_CONNECT);
-}
-
-static int
-uring_send_start(rill__driver *driver, rill__io *io, const rill__iov *iov, size_t count)
-{
-    rill__linux_remember_send(io, iov, count);
-    return start(driver, io, RILL__LINUX_SEND_BYTES);
-}
-
-static int
-uring_sendfile_start(
-    rill__driver *driver, rill__io *io, int file_fd, uint64_t offset, uint64_t count)
-{
-    rill__linux_remember_file(io, file_fd, offset, count);
-    return start(driver, io, RILL__LINUX_SEND_FILE);
-}
-
-static int64_t
-uring_finish(rill__driver *driver, rill__io *io)
-{
-    return rill__linux_finish(&uring_of(driver)->base, io);
-}
-
+/* The kernel wakes one accept request for each connection. If that is ours, to be canceled with the
+ * close, the connection lies in the backlog and a process that inherited the socket is not told. */
 static void
-uring_cancel(rill__driver *driver, rill__io *io)
+uring_stop_accepting(rill__driver *driver, rill__io *io)
 {
-    if (!io->send.active)
-        return;
-    io->send.kind = RILL__LINUX_SEND_CANCELED;
-    rill__loop_push_op(driver->loop, &io->send);
+    io->recv.active = false;
+    (void)uring_quiesce(uring_of(driver), uring_io_of(io)); /* Else close cancels it later. */
 }
 
 static void
@@ -335,14 +332,12 @@ uring_close_io(rill__driver *driver, rill__io *io, bool reset)
 
     rill__check(!io->closing);
     io->closing = true;
-    io->recv.active = false;
-    io->recv.discarded = true;
-    io->send.active = false;
-    io->send.discarded = true;
+    rill__io_silence(io);
     if (reset && io->kind != RILL__IO_POLL) /* Fails on a Unix socket, which has no reset. */
         (void)setsockopt(io->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
     io->fd = -1;
     uring_drop_held(self, u);
+    uring_drop_rest(self, u);
     uring_unsettle(self, u);
 }
 
@@ -366,6 +361,11 @@ is_refusal(int rc)
     return rc == -ENOSYS || rc == -EPERM || rc == -EACCES;
 }
 
+/* ThreadSanitizer follows a descriptor from the call that makes it to close(2). Closed by the
+ * kernel out of its sight, it would seem to race with the call that makes the next one of its
+ * number. */
+extern void __tsan_init(void) __attribute__((weak));
+
 static int
 uring_open(const rill__driver_config *config, rill__driver **ret_driver)
 {
@@ -377,7 +377,9 @@ uring_open(const rill__driver_config *config, rill__driver **ret_driver)
     self->base.driver.ops = &rill__driver_uring;
     self->base.driver.sys = &rill__sys_linux;
     self->base.driver.loop = config->loop;
+    self->base.wait_writable = wait_writable;
     self->lent = -1;
+    self->closes_by_call = __tsan_init != NULL;
     atomic_init(&self->backend_fd, -1);
     rill__list_init(&self->ios);
     uring_buffers_init(&self->buffers, config->loop);
@@ -420,11 +422,13 @@ const rill__driver_ops rill__driver_uring = {
     .open = uring_open,
     .close = uring_close,
     .now = rill__linux_now,
+    .now_coarse = rill__linux_now_coarse,
     .wait = uring_wait,
     .submit = uring_submit,
     .wake = uring_wake,
     .backend_fd = uring_backend_fd,
     .attach = uring_attach,
+    .take_unread = uring_take_unread,
     .detach = uring_detach,
     .subscribe = uring_subscribe,
     .pause = uring_pause,
@@ -432,12 +436,15 @@ const rill__driver_ops rill__driver_uring = {
     .recv_take = uring_recv_take,
     .recv_into = uring_recv_into,
     .accept_take = uring_accept_take,
+    .stop_accepting = uring_stop_accepting,
     .send_now = uring_send_now,
-    .connect_start = uring_connect_start,
-    .send_start = uring_send_start,
-    .sendfile_start = uring_sendfile_start,
-    .finish = uring_finish,
-    .cancel = uring_cancel,
+    .send_soon = uring_send_soon,
+    .send_rest = uring_send_rest,
+    .connect_start = rill__linux_connect_start,
+    .send_start = rill__linux_send_start,
+    .sendfile_start = rill__linux_sendfile_start,
+    .finish = rill__linux_finish,
+    .cancel = rill__linux_cancel,
     .shutdown_write = rill__linux_shutdown_write,
     .close_io = uring_close_io,
     .poll_set = uring_poll_set,
