@@ -340,6 +340,7 @@ enum rill__object_kind {
     RILL__OBJECT_INHERITED,
     RILL__OBJECT_TASK,
     RILL__OBJECT_JOB,
+    RILL__OBJECT_WATCH,
     RILL__OBJECT_KINDS
 };
 
@@ -405,6 +406,20 @@ void rill__mail_post(rill_loop *loop, rill__mail *mail);
 void rill__mail_take(rill_loop *loop);
 /* Nobody can post any more: wait for those who are about to leave. */
 void rill__mail_settle(rill_loop *loop);
+
+/* ---- readers and writers of foreign descriptors (watch.c) ---- */
+
+enum rill__watch_side { RILL__WATCH_READ, RILL__WATCH_WRITE, RILL__WATCH_SIDES };
+
+typedef struct rill__watches rill__watches;
+
+/* As rill_add_reader or rill_add_writer, for one wait: where somebody else is, RILL_EBUSY, and while
+ * it lasts nobody can replace it. Other errors are the driver's. */
+int rill__watch_begin(rill_loop *loop, int fd, enum rill__watch_side which, rill_callback fn,
+    void *arg, const char *site);
+void rill__watch_end(rill_loop *loop, int fd, enum rill__watch_side which);
+bool rill__watch_is_awaited(const rill_loop *loop, int fd);
+void rill__watches_done(rill_loop *loop);
 
 /* ---- polling before sleep (spin.c) ---- */
 
@@ -495,6 +510,8 @@ struct rill_loop {
     size_t hot_bytes;
     size_t held_bytes;
     size_t held_bytes_max;
+
+    rill__watches *watches; /* NULL before the first one. */
 
     unsigned char *stage; /* Bytes gathered in a callback: owned by transports/stream.c. */
     size_t stage_len;

@@ -332,6 +332,7 @@ end_everything(rill_loop *loop)
     rill__mail_take(loop); /* Tasks that other threads wanted do not begin any more. */
     leftovers += end_tasks(loop);
     leftovers += end_jobs(loop);
+    leftovers += end_objects(loop, RILL__OBJECT_WATCH);
     leftovers += end_objects(loop, RILL__OBJECT_CONNECT);
     leftovers += end_objects(loop, RILL__OBJECT_RESTART);
     leftovers += end_objects(loop, RILL__OBJECT_INHERITED);
@@ -373,6 +374,7 @@ rill_loop_free(rill_loop *loop)
     if (loop->tasks != NULL)
         loop->tasks_ops->done(loop);
     rill__mail_settle(loop);
+    rill__watches_done(loop);
     rill__pool_done(loop);
     loop->ops->close(loop->driver);
     rill__inbox_free(loop, loop->inbox);

@@ -210,9 +210,32 @@ typedef struct rill__driver_ops {
     int (*poll_set)(rill__driver *driver, rill__io *io, bool readable, bool writable);
 } rill__driver_ops;
 
+/* Calls on sockets that belong to no io: they never wait, and say -EAGAIN where they would. */
+typedef struct rill__plain_ops {
+    int (*open_datagram)(rill__driver *driver, rill_family family, int *ret_fd);
+    /* -EAGAIN unless calls on it return at once; 0; -EBADF. */
+    int (*check)(rill__driver *driver, int fd);
+    /* Bytes; 0: the end, or an empty datagram. `ret_from` may be NULL, and is empty where there is
+     * no address. */
+    int64_t (*recv)(rill__driver *driver, int fd, void *buf, size_t len, rill_addr *ret_from);
+    /* To `to`, or where the socket is connected to when that is NULL. */
+    int64_t (*send)(
+        rill__driver *driver, int fd, const void *data, size_t len, const rill_addr *to);
+    int (*accept)(rill__driver *driver, int fd, int *ret_fd, rill_addr *ret_peer);
+    int (*connect)(rill__driver *driver, int fd, const rill_addr *addr); /* Or -EINPROGRESS. */
+    /* What became of a connect: 0; the error, once; -EAGAIN: not known yet. */
+    int (*connected)(rill__driver *driver, int fd);
+    int (*shutdown_write)(rill__driver *driver, int fd);
+    /* Bytes sent, 0 at the file's end; -EINVAL or -ENOSYS: impossible for the pair. */
+    int64_t (*sendfile)(
+        rill__driver *driver, int fd, int file_fd, uint64_t offset, uint64_t count);
+} rill__plain_ops;
+
 /* The kernel's synchronous services. Descriptors are the driver's names. All return 0 or a positive
  * result, or an error of rule 6. */
 typedef struct rill__sys_ops {
+    const rill__plain_ops *plain;
+
     /* Non-blocking, close-on-exec. For listeners and connects of this family. */
     int (*socket)(rill__driver *driver, rill_family family, int *ret_fd);
     int (*bind)(rill__driver *driver, int fd, const rill_addr *addr);

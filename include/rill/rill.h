@@ -18,11 +18,13 @@
 #include <rill/restart.h>
 #include <rill/server.h>
 #include <rill/signal.h>
+#include <rill/sock.h>
 #include <rill/stream.h>
 #include <rill/sync.h>
 #include <rill/task.h>
 #include <rill/threads.h>
 #include <rill/transport.h>
+#include <rill/watch.h>
 #include <rill/workers.h>
 
 #endif

@@ -12,6 +12,7 @@
 #include "core/driver/driver.h"
 
 extern const rill__sys_ops rill__sys_linux;
+extern const rill__plain_ops rill__plain_linux;
 
 /* A driver of the real kernel begins with this. */
 typedef struct rill__linux {

@@ -429,6 +429,7 @@ rill__linux_accept(int listener, int *ret_fd, rill_addr *ret_peer)
 }
 
 const rill__sys_ops rill__sys_linux = {
+    .plain = &rill__plain_linux,
     .socket = sys_socket,
     .bind = sys_bind,
     .listen = sys_listen,

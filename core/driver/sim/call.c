@@ -23,13 +23,10 @@ shorter(sim_socket *socket, rill_sim_fault kind, size_t len, size_t max)
 }
 
 int64_t
-rill__sim_io_recv(sim_io *self, void *buf, size_t len)
+rill__sim_call_recv(sim_socket *socket, void *buf, size_t len)
 {
-    sim_socket *socket = self->socket;
     size_t waiting = rill__sim_pipe_readable(&socket->in);
-    int64_t got;
 
-    self->spurious_read = false;
     if (waiting > 0) {
         if (rill__sim_fault_of(socket, RILL_SIM_FAULT_RECV_AGAIN))
             return -EAGAIN;
@@ -37,12 +34,27 @@ rill__sim_io_recv(sim_io *self, void *buf, size_t len)
             len = waiting;
         len = shorter(socket, RILL_SIM_FAULT_RECV_SHORT, len, socket->sim->recv_bytes_max);
     }
-    got = rill__sim_recv(socket, buf, len);
-    if (got > 0 && (size_t)got == waiting &&
-        rill__sim_fault_of(socket, RILL_SIM_FAULT_SPURIOUS_READ)) {
-        self->spurious_read = true;
+    return rill__sim_recv(socket, buf, len);
+}
+
+static void
+maybe_spurious(sim_io *self)
+{
+    self->spurious_read = rill__sim_fault_of(self->socket, RILL_SIM_FAULT_SPURIOUS_READ);
+    if (self->spurious_read)
         rill__sim_io_mark(self);
-    }
+}
+
+int64_t
+rill__sim_io_recv(sim_io *self, void *buf, size_t len)
+{
+    size_t waiting = rill__sim_pipe_readable(&self->socket->in);
+    int64_t got;
+
+    self->spurious_read = false;
+    got = rill__sim_call_recv(self->socket, buf, len);
+    if (got > 0 && (size_t)got == waiting)
+        maybe_spurious(self);
     return got;
 }
 
@@ -78,16 +90,14 @@ loses_connection(int error)
 }
 
 int
-rill__sim_io_accept(sim_io *self, int *ret_fd, rill_addr *ret_peer)
+rill__sim_call_accept(sim_socket *listener, int *ret_fd, rill_addr *ret_peer)
 {
-    sim_socket *listener = self->socket;
     sim_socket *child = rill__sim_accept_first(listener);
     int error;
     int rc;
 
     if (listener->state != SIM_LISTENING)
         return -EINVAL;
-    self->spurious_read = false;
     if (child == NULL)
         return rill__sim_descriptors_left(listener->host) ? -EAGAIN : -EMFILE;
     error = accept_fault(listener);
@@ -107,11 +117,20 @@ rill__sim_io_accept(sim_io *self, int *ret_fd, rill_addr *ret_peer)
         rill__sim_name_to(&child->port.remote, (rill_family)child->family, ret_peer);
     *ret_fd = child->fd;
     rill__sim_trace_socket(listener, SIM_ACCEPT, child->number);
-    if (listener->visible == 0 && rill__sim_fault_of(listener, RILL_SIM_FAULT_SPURIOUS_READ)) {
-        self->spurious_read = true;
-        rill__sim_io_mark(self);
-    }
     return 0;
+}
+
+int
+rill__sim_io_accept(sim_io *self, int *ret_fd, rill_addr *ret_peer)
+{
+    int rc;
+
+    if (self->socket->state == SIM_LISTENING)
+        self->spurious_read = false;
+    rc = rill__sim_call_accept(self->socket, ret_fd, ret_peer);
+    if (rc == 0 && self->socket->visible == 0)
+        maybe_spurious(self);
+    return rc;
 }
 
 /* ---- sending ---- */
@@ -145,9 +164,8 @@ allowance(sim_socket *socket, size_t len)
 }
 
 int64_t
-rill__sim_io_send(sim_io *self, const rill__iov *iov, size_t count)
+rill__sim_call_send(sim_socket *socket, const rill__iov *iov, size_t count)
 {
-    sim_socket *socket = self->socket;
     int64_t allowed = allowance(socket, total_of(iov, count));
     int64_t sent = 0;
 
@@ -168,6 +186,12 @@ rill__sim_io_send(sim_io *self, const rill__iov *iov, size_t count)
             break;
     }
     return sent;
+}
+
+int64_t
+rill__sim_io_send(sim_io *self, const rill__iov *iov, size_t count)
+{
+    return rill__sim_call_send(self->socket, iov, count);
 }
 
 int64_t
@@ -202,9 +226,8 @@ rill__sim_io_sendfile(sim_io *self, int fd, uint64_t offset, uint64_t count)
 }
 
 int64_t
-rill__sim_io_connected(sim_io *self)
+rill__sim_call_connected(sim_socket *socket)
 {
-    sim_socket *socket = self->socket;
     int error = socket->error;
 
     if (error != 0) {
@@ -223,7 +246,7 @@ rill__sim_io_try(sim_io *self)
 
     switch ((enum sim_send_kind)io->send.kind) {
     case SIM_SEND_CONNECT:
-        return rill__sim_io_connected(self);
+        return rill__sim_call_connected(self->socket);
     case SIM_SEND_BYTES:
         return rill__sim_io_send(self, io->out.send.iov, io->out.send.count);
     case SIM_SEND_FILE:

@@ -30,7 +30,7 @@ rill__sim_io_mark(sim_io *self)
 {
     sim_driver *driver = self->driver;
 
-    if (!rill__list_empty(&self->ready))
+    if (!rill__list_empty(&self->ready) || self->socket == NULL)
         return;
     if (rill__sim_fault_of(self->socket, RILL_SIM_FAULT_READY_ORDER))
         rill__list_append(driver->ready.next, &self->ready); /* In front. */
@@ -41,7 +41,7 @@ rill__sim_io_mark(sim_io *self)
 void
 rill__sim_io_notify(sim_io *self)
 {
-    if (rill__sim_completes(self->driver->sim))
+    if (rill__sim_completes(self->driver->sim) && self->io->kind != RILL__IO_POLL)
         rill__sim_completion_notify(self);
     else
         rill__sim_io_mark(self);
@@ -54,6 +54,9 @@ recv_is_due(const sim_io *self)
 
     if (!io->recv.active || io->recv.paused)
         return false;
+    if (io->kind == RILL__IO_POLL)
+        return self->socket != NULL &&
+               (self->spurious_read || rill__sim_readable(self->socket));
     if (rill__sim_completes(self->driver->sim))
         return self->held_first != NULL || (self->starved && rill__sim_readable(self->socket));
     return self->spurious_read || rill__sim_readable(self->socket);
@@ -68,11 +71,11 @@ send_is_due(const sim_io *self)
         return true;
     if (!io->send.active)
         return false;
-    if (rill__sim_completes(self->driver->sim))
+    if (rill__sim_completes(self->driver->sim) && io->kind != RILL__IO_POLL)
         return self->send_settled;
     if (self->canceled || self->spurious_write)
         return true;
-    return rill__sim_writable(self->socket);
+    return self->socket != NULL && rill__sim_writable(self->socket);
 }
 
 bool
@@ -101,6 +104,8 @@ collect(sim_driver *driver)
         bool send_due = send_is_due(self);
 
         rill__list_remove(&self->ready);
+        if (self->io->kind == RILL__IO_POLL)
+            self->spurious_read = self->spurious_write = false;
         if (recv_due)
             rill__loop_push_op(driver->base.loop, &self->io->recv);
         if (send_due)
@@ -202,7 +207,8 @@ free_io(sim_io *self)
 {
     sim_driver *driver = self->driver;
 
-    self->socket->io = NULL;
+    if (self->socket != NULL)
+        self->socket->io = NULL;
     self->io->driver_data = NULL;
     rill__sim_completion_done(self);
     rill__list_remove(&self->ready);
@@ -218,8 +224,6 @@ sim_attach(rill__driver *driver, rill__io *io, int fd, rill__io_kind kind)
     sim_socket *socket = rill__sim_socket_of(driver_self->sim, fd);
     sim_io *self;
 
-    if (kind == RILL__IO_POLL)
-        return RILL_ENOTSUP; /* A real descriptor has no place on a virtual clock. */
     if (socket == NULL)
         return -EBADF;
     if (socket->io != NULL)
@@ -475,6 +479,17 @@ sim_shutdown_write(rill__driver *driver, rill__io *io)
     return rill__sim_shutdown(io_of(io)->socket);
 }
 
+/* The number was closed under who watches it: nothing is told any more, as by a real poller. */
+void
+rill__sim_io_orphan(sim_io *self)
+{
+    rill__sim_check(self->driver->sim, self->io->kind == RILL__IO_POLL);
+    rill__list_remove(&self->ready);
+    self->spurious_read = self->spurious_write = false;
+    self->socket->io = NULL;
+    self->socket = NULL;
+}
+
 void
 rill__sim_io_close(sim_io *self)
 {
@@ -487,7 +502,8 @@ rill__sim_io_close(sim_io *self)
     driver->closing--;
     free_io(self);
     io->fd = -1;
-    rill__sim_socket_close(socket, reset);
+    if (io->kind != RILL__IO_POLL) /* Foreign ones are not ours to close. */
+        rill__sim_socket_close(socket, reset);
     rill__loop_push_op(driver->base.loop, &io->close);
 }
 
@@ -511,11 +527,20 @@ sim_close_io(rill__driver *driver, rill__io *io, bool reset)
 static int
 sim_poll_set(rill__driver *driver, rill__io *io, bool readable, bool writable)
 {
+    sim_io *self = io_of(io);
+
     (void)driver;
-    (void)io;
-    (void)readable;
-    (void)writable;
-    return RILL_ENOTSUP; /* Nothing of that kind can be attached. */
+    rill__check(io->kind == RILL__IO_POLL);
+    io->recv.active = readable;
+    io->send.active = writable;
+    if (self->socket == NULL)
+        return 0;
+    self->spurious_read =
+        readable && rill__sim_fault_of(self->socket, RILL_SIM_FAULT_SPURIOUS_READ);
+    self->spurious_write =
+        writable && rill__sim_fault_of(self->socket, RILL_SIM_FAULT_SPURIOUS_WRITE);
+    rill__sim_io_mark(self);
+    return 0;
 }
 
 /* ---- making and freeing ---- */

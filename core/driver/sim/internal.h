@@ -499,11 +499,13 @@ struct sim_driver {
 };
 
 extern const rill__sys_ops rill__sys_sim;
+extern const rill__plain_ops rill__plain_sim;
 
 static inline bool rill__sim_completes(const rill_sim *sim);
 
 void rill__sim_io_mark(sim_io *self);   /* Put it on the driver's list. */
 void rill__sim_io_notify(sim_io *self); /* The socket changed. */
+void rill__sim_io_orphan(sim_io *self);
 void rill__sim_io_close(sim_io *self);  /* Now; and tell the owner. Frees it. */
 bool rill__sim_driver_pending(sim_driver *driver);
 
@@ -512,7 +514,11 @@ int64_t rill__sim_io_recv(sim_io *self, void *buf, size_t len);
 int rill__sim_io_accept(sim_io *self, int *ret_fd, rill_addr *ret_peer);
 int64_t rill__sim_io_send(sim_io *self, const rill__iov *iov, size_t count);
 int64_t rill__sim_io_sendfile(sim_io *self, int fd, uint64_t offset, uint64_t count);
-int64_t rill__sim_io_connected(sim_io *self);
+/* Without an io: by who does not let the loop read and write. */
+int64_t rill__sim_call_recv(sim_socket *socket, void *buf, size_t len);
+int rill__sim_call_accept(sim_socket *listener, int *ret_fd, rill_addr *ret_peer);
+int64_t rill__sim_call_send(sim_socket *socket, const rill__iov *iov, size_t count);
+int64_t rill__sim_call_connected(sim_socket *socket); /* 0, the error, or -EAGAIN. */
 /* What the operation in flight is, tried once. */
 int64_t rill__sim_io_try(sim_io *self);
 

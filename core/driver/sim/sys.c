@@ -92,8 +92,11 @@ sys_close_fd(rill__driver *driver, int fd, bool reset)
 {
     sim_socket *socket = socket_of(driver, fd);
 
-    if (socket != NULL)
-        rill__sim_socket_close(socket, reset);
+    if (socket == NULL)
+        return;
+    if (socket->io != NULL)
+        rill__sim_io_orphan(socket->io);
+    rill__sim_socket_close(socket, reset);
 }
 
 /* ---- asking ---- */
@@ -426,6 +429,7 @@ sys_public_fd(rill__driver *driver, int fd)
 }
 
 const rill__sys_ops rill__sys_sim = {
+    .plain = &rill__plain_sim,
     .socket = sys_socket,
     .bind = sys_bind,
     .listen = sys_listen,

@@ -79,11 +79,22 @@ ask_cancel(uring_driver *self, uring_io *u, enum uring_tag tag)
     return sqe != NULL;
 }
 
+/* Its number may be closed by now, or another file's. */
+static bool
+ask_cancel_polls(uring_driver *self, uring_io *u)
+{
+    return (!u->polls_in || ask_cancel(self, u, URING_POLL_IN)) &&
+           (!u->polls_out || ask_cancel(self, u, URING_POLL_OUT));
+}
+
 static bool
 ask_cancel_all(uring_driver *self, uring_io *u)
 {
-    struct io_uring_sqe *sqe = cancel_entry(self);
+    struct io_uring_sqe *sqe;
 
+    if (u->io->kind == RILL__IO_POLL)
+        return ask_cancel_polls(self, u);
+    sqe = cancel_entry(self);
     if (sqe == NULL)
         return false;
     sqe->fd = u->fd;
