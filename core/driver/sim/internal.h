@@ -327,6 +327,12 @@ enum sim_state {
     SIM_ENDED /* Was connected, or failed to. */
 };
 
+/* The two ends of a pipe are Unix sockets in most: what goes one way does so at once. */
+enum sim_end { SIM_END_NONE, SIM_END_READS, SIM_END_WRITES };
+
+#define SIM_PIPE_BYTES  65536
+#define SIM_PIPE_ATOMIC ((size_t)4096) /* PIPE_BUF */
+
 typedef struct sim_unix {
     sim_path *path; /* Bound here. */
     rill_addr local, remote;
@@ -343,7 +349,8 @@ struct sim_socket {
     int fd;         /* -1: closed, or nobody has accepted it yet. */
     uint8_t family; /* rill_family */
     uint8_t state;
-    bool owned; /* By a descriptor, a listener's queue or a peer. */
+    uint8_t end; /* enum sim_end */
+    bool owned;  /* By a descriptor, a listener's queue or a peer. */
     bool reuse_address, reuse_port, v6only, nodelay, keepalive;
     bool recv_shut, send_shut;
     bool done; /* FIN was received: what comes later is no error for the reader. */
@@ -419,6 +426,9 @@ rill__sim_is_unix(const sim_socket *socket)
     return socket->family == RILL_FAMILY_UNIX;
 }
 
+/* "tcp", "unix", "pipe" */
+const char *rill__sim_kind_name(const sim_socket *socket);
+
 static inline bool
 rill__sim_fault_of(sim_socket *socket, rill_sim_fault kind)
 {
@@ -437,6 +447,7 @@ void rill__sim_tcp_timeout(sim_socket *socket);
 int rill__sim_unix_connect(sim_socket *socket, const rill_addr *addr);
 int rill__sim_unix_bind(sim_socket *socket, const rill_addr *addr);
 void rill__sim_unix_closed(sim_socket *socket);
+int rill__sim_pair_new(sim_host *host, int ret_fds[2]); /* oneway.c: reading end first. */
 sim_path *rill__sim_path_find(const sim_host *host, const rill_addr *addr);
 int rill__sim_path_new(sim_host *host, const rill_addr *addr, sim_path **ret_path);
 void rill__sim_path_free(sim_host *host, sim_path *path);
@@ -500,6 +511,10 @@ struct sim_driver {
 
 extern const rill__sys_ops rill__sys_sim;
 extern const rill__plain_ops rill__plain_sim;
+extern const rill__pipe_ops rill__sim_pipes;
+
+/* The error with which making a socket or a pipe fails now, or 0. */
+int rill__sim_make_fault(sim_host *host);
 
 static inline bool rill__sim_completes(const rill_sim *sim);
 

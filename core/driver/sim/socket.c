@@ -331,6 +331,8 @@ rill__sim_writable(const sim_socket *socket)
         return false;
     if (socket->error != 0 || socket->send_shut || socket->state != SIM_CONNECTED)
         return true;
+    if (socket->end != SIM_END_NONE)
+        return rill__sim_pipe_room(socket) >= SIM_PIPE_ATOMIC;
     if (rill__sim_is_unix(socket))
         return rill__sim_pipe_room(socket) >= capacity / 4 * 3;
     return rill__sim_pipe_room(socket) >= capacity / 2 / 3;
@@ -361,7 +363,7 @@ rill__sim_recv(sim_socket *socket, void *buf, size_t len)
     if (socket->error != 0)
         return take_error(socket);
     if (socket->recv_shut)
-        return 0;
+        return socket->end == SIM_END_WRITES ? -EPIPE : 0;
     if (socket->state == SIM_CONNECTED || socket->state == SIM_CONNECTING)
         return -EAGAIN;
     return rill__sim_is_unix(socket) ? -EINVAL : -ENOTCONN;
