@@ -16,6 +16,7 @@
 
 #define RILL__WRITE_HIGH    ((size_t)64 * 1024)
 #define RILL__WRITE_CAP     ((size_t)16 * 1024 * 1024)
+#define RILL__DESCRIPTORS_MAX 65536
 #define RILL__CLOSE_TIMEOUT (30 * RILL_S)
 
 enum rill__phase {
@@ -235,6 +236,18 @@ rill__queue_is_empty(const rill__queue *queue)
 }
 
 int rill__queue_append(rill_loop *loop, rill__queue *queue, const void *data, size_t len);
+/* Descriptors on their way, in one piece with what has to be released for them. */
+typedef struct rill__passing {
+    size_t count;
+    int fds[];
+} rill__passing;
+
+/* A copy of at least 1 byte, with descriptors that travel with the first; release(arg) when they
+ * have, or never will. */
+int rill__queue_append_passing(rill_loop *loop, rill__queue *queue, const void *data, size_t len,
+    const rill__passing *passing, rill_release_fn release, void *arg);
+/* Those of the first byte; NULL: none. A peek ends before the next byte that has some. */
+const rill__passing *rill__queue_passing(const rill__queue *queue);
 int rill__queue_append_ref(rill_loop *loop, rill__queue *queue, const void *data, size_t len,
     rill_release_fn release, void *arg);
 /* The first bytes as at most `max` parts; returns how many. */

@@ -45,6 +45,9 @@ rill__config_init(rill__config *config, rill_loop *loop, const rill_transport_op
         o.send_buffer < 0 || o.recv_buffer < 0)
         return rill__fail(loop, RILL_EINVAL, RILL_LAYER_TRANSPORT,
             "transport options: keepalive and buffer values cannot be negative");
+    if (o.descriptors > RILL__DESCRIPTORS_MAX)
+        return rill__fail(loop, RILL_EINVAL, RILL_LAYER_TRANSPORT,
+            "transport options: at most %d descriptors can wait", RILL__DESCRIPTORS_MAX);
     o.idle_timeout = timeout_or(o.idle_timeout, RILL_NEVER);
     o.stall_timeout = timeout_or(o.stall_timeout, RILL_NEVER);
     o.close_timeout = timeout_or(o.close_timeout, RILL__CLOSE_TIMEOUT);

@@ -19,6 +19,7 @@ struct rill__segment {
     const uint8_t *data; /* The first byte that is left. */
     size_t len;          /* Bytes left. */
     size_t bytes;        /* Allocated behind the struct; 0 for a reference. */
+    const rill__passing *passing; /* Descriptors that travel with the first byte. */
     rill_release_fn release;
     void *arg;
     uint8_t own[];
@@ -35,6 +36,7 @@ segment_new(rill_loop *loop, size_t bytes)
     segment->data = segment->own;
     segment->len = 0;
     segment->bytes = bytes;
+    segment->passing = NULL;
     segment->release = NULL;
     segment->arg = NULL;
     return segment;
@@ -110,12 +112,37 @@ rill__queue_append_ref(rill_loop *loop, rill__queue *queue, const void *data, si
     return 0;
 }
 
+int
+rill__queue_append_passing(rill_loop *loop, rill__queue *queue, const void *data, size_t len,
+    const rill__passing *passing, rill_release_fn release, void *arg)
+{
+    rill__segment *segment = segment_new(loop, len);
+
+    if (segment == NULL)
+        return -ENOMEM;
+    memcpy(segment->own, data, len);
+    segment->len = len;
+    segment->passing = passing;
+    segment->release = release;
+    segment->arg = arg;
+    push(queue, segment);
+    return 0;
+}
+
+const rill__passing *
+rill__queue_passing(const rill__queue *queue)
+{
+    return queue->head != NULL ? queue->head->passing : NULL;
+}
+
 size_t
 rill__queue_peek(const rill__queue *queue, rill__iov *iov, size_t max)
 {
     size_t count = 0;
 
     for (const rill__segment *s = queue->head; s != NULL && count < max; s = s->next) {
+        if (s->passing != NULL && count > 0)
+            break; /* Its bytes begin a send of their own. */
         if (s->len > 0)
             iov[count++] = (rill__iov){ .base = s->data, .len = s->len };
     }
@@ -144,6 +171,7 @@ rill__queue_consume(rill_loop *loop, rill__queue *queue, size_t len)
         rill__check(queue->head != NULL);
         queue->head->data += len;
         queue->head->len -= len;
+        queue->head->passing = NULL; /* It has gone with the first byte. */
     }
 }
 

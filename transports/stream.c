@@ -126,10 +126,16 @@ void
 rill__stream_start_send(stream *s)
 {
     rill_transport *t = rill__base(s);
+    const rill__passing *passing;
     int rc;
 
+    passing = rill__queue_passing(&s->queue);
     s->parts_count = rill__queue_peek(&s->queue, s->parts, STREAM_PARTS);
-    rc = ops_of(t)->send_start(t->loop->driver, &s->io, s->parts, s->parts_count);
+    if (RILL__UNLIKELY(passing != NULL))
+        rc = ops_of(t)->rights->send_start(t->loop->driver, &s->io, s->parts, s->parts_count,
+            passing->fds, passing->count);
+    else
+        rc = ops_of(t)->send_start(t->loop->driver, &s->io, s->parts, s->parts_count);
     if (rc < 0)
         rill__stream_write_failed(s, rc);
     else
@@ -156,17 +162,28 @@ queue_empty(stream *s)
     }
 }
 
+static int64_t
+send_parts(stream *s, const rill__iov *iov, size_t count)
+{
+    rill_transport *t = rill__base(s);
+    const rill__passing *passing = rill__queue_passing(&s->queue);
+
+    if (RILL__UNLIKELY(passing != NULL))
+        return ops_of(t)->rights->send_now(
+            t->loop->driver, &s->io, iov, count, passing->fds, passing->count);
+    return ops_of(t)->send_now(t->loop->driver, &s->io, iov, count);
+}
+
 /* Send what is queued; nothing is in flight. */
 static void
 pump(stream *s)
 {
-    rill_transport *t = rill__base(s);
     size_t turn_bytes = 0;
 
     while (!rill__queue_is_empty(&s->queue) && turn_bytes < TURN_BYTES) {
         rill__iov iov[RILL__IOV_MAX];
         size_t count = rill__queue_peek(&s->queue, iov, RILL__IOV_MAX);
-        int64_t sent = ops_of(t)->send_now(t->loop->driver, &s->io, iov, count);
+        int64_t sent = send_parts(s, iov, count);
 
         if (sent == -EAGAIN)
             break;
@@ -308,6 +325,23 @@ receive_slice(stream *s)
     return got;
 }
 
+/* The same where descriptors may come along. */
+static int64_t
+receive_with_rights(stream *s)
+{
+    rill_transport *t = rill__base(s);
+    size_t size;
+    uint8_t *buf = rill__loop_hot_buffer(t->loop, &size);
+    int64_t got;
+
+    if (buf == NULL)
+        return -ENOMEM;
+    got = rill__stream_rights_recv(s, buf, size);
+    if (got > 0)
+        rill__transport_data_received(t, rill__loop_hot_slice(t->loop, (size_t)got));
+    return got;
+}
+
 static __attribute__((noinline)) int64_t
 receive_buffered(stream *s)
 {
@@ -324,12 +358,21 @@ receive_buffered(stream *s)
             return -EAGAIN;
         if (t->protocol != protocol || t->self != self)
             continue; /* Exchanged in get_buffer: the buffer is the old one's. */
-        got = ops_of(t)->recv_into(t->loop->driver, &s->io, buf, size);
+        got = s->rights != NULL
+                  ? rill__stream_rights_recv(s, buf, size)
+                  : ops_of(t)->recv_into(t->loop->driver, &s->io, buf, size);
         if (got > 0)
             rill__transport_buffer_updated(t, (size_t)got);
         return got;
     }
-    return receive_slice(s);
+    return s->rights != NULL ? receive_with_rights(s) : receive_slice(s);
+}
+
+static int64_t
+receive_rights(stream *s)
+{
+    return rill__transport_is_buffered(rill__base(s)) ? receive_buffered(s)
+                                                      : receive_with_rights(s);
 }
 
 /* One receive for the protocol; the result as recv_take's. */
@@ -356,8 +399,8 @@ received_none(stream *s, int64_t got)
         fail_kernel(s, (int)got);
 }
 
-static void
-on_recv(rill__op *op)
+static inline __attribute__((always_inline)) void
+take_what_came(rill__op *op, int64_t (*receive_one)(stream *))
 {
     stream *s = RILL__CONTAINER(op, stream, io.recv);
     int64_t got;
@@ -369,7 +412,7 @@ on_recv(rill__op *op)
             discard_input(s);
         return;
     }
-    got = receive(s);
+    got = receive_one(s);
     if (RILL__UNLIKELY(got <= 0)) {
         received_none(s, got);
         return;
@@ -377,6 +420,19 @@ on_recv(rill__op *op)
     rill__deadlines_received(s);
     if (RILL__UNLIKELY(s->phase == STREAM_DYING))
         rill__loop_push_op(rill__base(s)->loop, op);
+}
+
+static void
+on_recv(rill__op *op)
+{
+    take_what_came(op, receive);
+}
+
+/* Apart, so that the usual kind pays nothing for it. */
+static void
+on_recv_rights(rill__op *op)
+{
+    take_what_came(op, receive_rights);
 }
 
 void
@@ -415,6 +471,8 @@ rill__stream_detach(rill_transport *t, void *impl, void *buf, size_t size, size_
         return s->phase == STREAM_OPEN ? RILL_EBUSY : RILL_ECLOSED;
     if (s->phase != STREAM_OPEN)
         return RILL_ECLOSED;
+    if (rill__stream_holds_descriptors(s))
+        return RILL_EBUSY;
     unread = ops_of(t)->take_unread(t->loop->driver, &s->io, buf, size);
     if (unread < 0)
         return unread == -EMSGSIZE ? RILL_ELIMIT : (int)unread;
@@ -433,11 +491,12 @@ rill__stream_finalize(rill_transport *t, void *impl)
     stream *s = impl;
 
     rill__deadlines_free(s);
+    rill__stream_rights_free(s);
     rill__free(t->loop, s->file, sizeof(*s->file), RILL_TAG_WRITE);
 }
 
-/* Two kinds that differ by name; pipe.c has two more. */
-#define STREAM_OPS(kind)                                                                         \
+/* Two kinds; pipe.c has two more. */
+#define STREAM_OPS(kind, ...)                                                                         \
     {                                                                                            \
         .size = sizeof(rill_transport_ops), .name = kind, .impl_size = sizeof(stream),           \
         .write = rill__stream_write, .write_ref = rill__stream_write_ref,                        \
@@ -449,15 +508,19 @@ rill__stream_finalize(rill_transport *t, void *impl)
         .set_option = rill__stream_set_option, .get_option = rill__stream_get_option,            \
         .set_timeout = rill__stream_set_timeout, .sendfile = rill__stream_sendfile,              \
         .sendfile_cancel = rill__stream_sendfile_cancel, .detach = rill__stream_detach,          \
-        .finalize = rill__stream_finalize                                                        \
+        .finalize = rill__stream_finalize, __VA_ARGS__                                           \
     }
 
-static const rill_transport_ops tcp_ops = STREAM_OPS("tcp");
-static const rill_transport_ops unix_ops = STREAM_OPS("unix");
+static const rill_transport_ops tcp_ops = STREAM_OPS("tcp", .write_descriptors = NULL);
+static const rill_transport_ops unix_ops = STREAM_OPS("unix",
+    .write_descriptors = rill__stream_write_descriptors,
+    .take_descriptor = rill__stream_take_descriptor);
 
 static rill__op_fn
 recv_fn(const stream *s)
 {
+    if (s->rights != NULL)
+        return on_recv_rights;
     return (s->io.recv.pipe & RILL__PIPE_WRITES) != 0 ? rill__pipe_on_hangup : on_recv;
 }
 
@@ -467,11 +530,13 @@ rill__stream_attach(stream *s, int fd, rill__io_kind kind, const rill__config *c
     rill_transport *t = rill__base(s);
     int rc;
 
-    s->io.recv.fn = recv_fn(s);
     s->io.send.fn = on_send;
     s->io.close.fn = on_close;
     s->close_timeout = config->options.close_timeout;
     rc = rill__deadlines_init(s, &config->options);
+    if (rc == 0 && kind == RILL__IO_RIGHTS)
+        rc = rill__stream_rights_init(s, config->options.descriptors);
+    s->io.recv.fn = recv_fn(s);
     if (rc == 0)
         rc = ops_of(t)->attach(t->loop->driver, &s->io, fd, kind);
     if (rc < 0)
@@ -493,7 +558,10 @@ rill__stream_new(rill_loop *loop, int fd, rill_family family, const rill_addr *p
         return rc;
     s = rill__impl(t);
     s->io.inherited = inherited;
-    rc = rill__stream_attach(s, fd, RILL__IO_STREAM, config);
+    rc = rill__stream_attach(s, fd,
+        family == RILL_FAMILY_UNIX && config->options.descriptors > 0 ? RILL__IO_RIGHTS
+                                                                      : RILL__IO_STREAM,
+        config);
     if (rc < 0)
         return rc;
     rill__stream_set_peer(s, peer);

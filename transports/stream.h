@@ -37,6 +37,7 @@ typedef struct stream {
     rill__deadlines *deadlines; /* NULL: none is running and none is set. */
     rill_ns close_timeout;
     struct rill__stream_file *file; /* A native sendfile that waits or runs. */
+    struct rill__stream_rights *rights; /* Received descriptors; NULL: none are accepted. */
     int code;                       /* DYING, CLOSING: why. */
     const char *sentence;
     uint8_t layer;
@@ -119,6 +120,16 @@ rill__deadlines_received(stream *s)
     if (RILL__UNLIKELY(s->deadlines != NULL))
         rill__deadlines_note_received(s);
 }
+
+/* stream_rights.c */
+int rill__stream_rights_init(stream *s, size_t max);
+void rill__stream_rights_free(stream *s);
+bool rill__stream_holds_descriptors(const stream *s); /* That nobody has taken. */
+/* Of an io of the kind RILL__IO_RIGHTS: as the driver's recv_into, keeping the descriptors. */
+int64_t rill__stream_rights_recv(stream *s, void *buf, size_t len);
+int rill__stream_write_descriptors(
+    rill_transport *t, void *impl, const void *data, size_t len, const int *fds, size_t count);
+int rill__stream_take_descriptor(rill_transport *t, void *impl);
 
 /* stream_file.c */
 int rill__stream_sendfile(rill_transport *t, void *impl, int fd, uint64_t offset, uint64_t count);

@@ -417,6 +417,38 @@ rill_transport_write_ref(
     return !t->writing_paused;
 }
 
+int
+rill_transport_write_descriptors(
+    rill_transport *t, const void *data, size_t len, const int *fds, size_t count)
+{
+    int rc;
+
+    RILL__REQUIRE(t != NULL);
+    rill__check_live(t, "rill_transport_write_descriptors");
+    if (!RILL__HAS_OP(t, write_descriptors))
+        return rill__fail(t->loop, RILL_ENOTSUP, RILL_LAYER_TRANSPORT,
+            "write_descriptors: a %s transport cannot pass any, only a Unix stream can",
+            t->ops->name);
+    if (RILL__UNLIKELY(t->refuse != 0))
+        return refuse_write(t);
+    if (data == NULL || len == 0 || fds == NULL || count == 0 || count > RILL__RIGHTS_MAX)
+        return rill__fail(t->loop, RILL_EINVAL, RILL_LAYER_TRANSPORT,
+            "write_descriptors: %zu descriptors with %zu bytes: at least 1 of each, and at most %d "
+            "descriptors",
+            count, len, RILL__RIGHTS_MAX);
+    rc = t->ops->write_descriptors(t, rill__impl(t), data, len, fds, count);
+    return rc < 0 ? rill__fail_call(t->loop, rc, "write_descriptors") : !t->writing_paused;
+}
+
+int
+rill_transport_take_descriptor(rill_transport *t)
+{
+    RILL__REQUIRE(t != NULL);
+    rill__check_live(t, "rill_transport_take_descriptor");
+    return RILL__HAS_OP(t, take_descriptor) ? t->ops->take_descriptor(t, rill__impl(t))
+                                            : RILL_ENOTSUP;
+}
+
 bool
 rill_transport_can_write_eof(const rill_transport *t)
 {

@@ -68,7 +68,8 @@ typedef enum rill__io_kind {
     RILL__IO_STREAM,   /* Connected or connecting stream socket. */
     RILL__IO_LISTENER, /* recv records mean: accept_take. */
     RILL__IO_POLL,     /* A foreign descriptor: recv records mean readable, send ones writable. */
-    RILL__IO_PIPE      /* One end of a pipe, or what is used like one. */
+    RILL__IO_PIPE,     /* One end of a pipe, or what is used like one. */
+    RILL__IO_RIGHTS    /* A Unix stream socket that is read by rights->recv. */
 } rill__io_kind;
 
 /* What the end of a pipe is. */
@@ -111,6 +112,8 @@ typedef struct rill__io {
         struct {
             const rill__iov *iov;
             size_t count;
+            const int *fds; /* Of rights->send_start. */
+            size_t fd_count;
         } send;
         struct {
             int fd;
@@ -144,6 +147,26 @@ typedef struct rill__driver_config {
     rill_sim *sim;        /* Or NULL. */
     const char *sim_host; /* Or NULL. */
 } rill__driver_config;
+
+/* Descriptors that travel with bytes, at most so many with one message; Linux's SCM_MAX_FD. */
+#define RILL__RIGHTS_MAX 253
+
+typedef struct rill__rights_ops {
+    /* Another descriptor for the same file, close-on-exec; RILL_ENOTSUP for what cannot travel. */
+    int (*duplicate)(rill__driver *driver, int fd);
+    void (*discard)(rill__driver *driver, int fd);
+    /* As send_now and send_start of the driver's, for a stream of either kind; the descriptors
+     * travel with the first byte, and stay the caller's. */
+    int64_t (*send_now)(rill__driver *driver, rill__io *io, const rill__iov *iov, size_t count,
+        const int *fds, size_t fd_count);
+    int (*send_start)(rill__driver *driver, rill__io *io, const rill__iov *iov, size_t count,
+        const int *fds, size_t fd_count);
+    /* RILL__IO_RIGHTS: as recv_into, and what descriptors came with the bytes: they are the
+     * caller's. -EMSGSIZE: more came than `max` (RILL__RIGHTS_MAX at most); the others are closed,
+     * and the bytes are gone. */
+    int64_t (*recv)(rill__driver *driver, rill__io *io, void *buf, size_t len, int *ret_fds,
+        size_t max, size_t *ret_count);
+} rill__rights_ops;
 
 typedef struct rill__driver_ops {
     const char *name;
@@ -244,6 +267,7 @@ typedef struct rill__driver_ops {
     int (*poll_set)(rill__driver *driver, rill__io *io, bool readable, bool writable);
 
     const rill__pipe_ops *pipes;
+    const rill__rights_ops *rights;
 } rill__driver_ops;
 
 /* Calls on sockets that belong to no io: they never wait, and say -EAGAIN where they would. */

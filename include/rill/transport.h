@@ -33,6 +33,8 @@ typedef struct rill_transport_options {
     int keepalive_count;    /* Probes; kernel's default. */
     int send_buffer;        /* SO_SNDBUF bytes; kernel's default. */
     int recv_buffer;        /* SO_RCVBUF bytes; kernel's default. */
+    size_t descriptors;     /* Unix: how many may wait for rill_transport_take_descriptor, up to
+                             * 65,536. Default 0: what a peer passes is closed unseen. */
 } rill_transport_options;
 
 #ifndef __cplusplus
@@ -84,6 +86,32 @@ typedef void (*rill_release_fn)(void *arg);
  */
 RILL_API int rill_transport_write_ref(
     rill_transport *t, const void *data, size_t len, rill_release_fn release, void *arg);
+
+/*
+ * As write of `len` bytes, at least 1, with `count` descriptors, 1 to 253, that travel with the
+ * first byte over a Unix stream. They stay yours: close them when you like, also at once. The peer
+ * gets descriptors of its own for the same files, sockets and pipes (SCM_RIGHTS). With whom you
+ * share a file you share its position and its O_NONBLOCK.
+ *
+ * Returns as write, and then also: RILL_ENOTSUP on other transports and, on the simulator, for
+ * simulated descriptors; RILL_EINVAL for a wrong count or no bytes; -EBADF; -EMFILE or -ENFILE: the
+ * write has to wait and there is no room for duplicates; -ETOOMANYREFS: too many are under way;
+ * -ENOMEM. After these nothing was sent or queued. asyncio has no such call; sendmsg(2), unix(7).
+ */
+RILL_API int rill_transport_write_descriptors(
+    rill_transport *t, const void *data, size_t len, const int *fds, size_t count);
+
+/*
+ * Take the first descriptor that the peer passed and nobody has taken yet. It is yours, and
+ * close-on-exec. When data_received brings the byte that it came with, it is there; it may be there
+ * earlier, not in another order. What is left when the connection has ended is closed after
+ * connection_lost. How many may wait is the option `descriptors`: with more the connection is lost
+ * with RILL_ELIMIT.
+ *
+ * Returns the descriptor; -EAGAIN: there is none; RILL_ENOTSUP without that option or on another
+ * kind of transport.
+ */
+RILL_API int rill_transport_take_descriptor(rill_transport *t);
 
 /* Send FIN (or the transport's equivalent) once the queue is empty; reading goes on. Later writes
  * fail. Returns 0, also when called again; RILL_ECLOSED; RILL_EBUSY during a sendfile;

@@ -483,4 +483,5 @@ const rill__driver_ops rill__driver_epoll = {
     .close_io = epoll_close_io,
     .poll_set = epoll_poll_set,
     .pipes = &rill__linux_pipes,
+    .rights = &rill__linux_rights,
 };

@@ -13,6 +13,7 @@
 
 extern const rill__sys_ops rill__sys_linux;
 extern const rill__plain_ops rill__plain_linux;
+extern const rill__rights_ops rill__linux_rights;
 
 /* A driver of the real kernel begins with this. */
 typedef struct rill__linux {
@@ -46,6 +47,7 @@ enum {
     RILL__LINUX_SEND_NONE,
     RILL__LINUX_SEND_CONNECT,
     RILL__LINUX_SEND_BYTES,
+    RILL__LINUX_SEND_RIGHTS,
     RILL__LINUX_SEND_FILE,
     RILL__LINUX_SEND_CANCELED
 };
@@ -85,6 +87,12 @@ rill__linux_send(int fd, const rill__iov *iov, size_t count)
         return sent;
     return errno == EINTR ? rill__linux_send_parts(fd, iov, count) : -errno;
 }
+
+/* rights.c; what is in io->out.send. */
+int64_t rill__linux_rights_send(
+    int fd, const rill__iov *iov, size_t count, const int *fds, size_t fd_count);
+int rill__linux_rights_start(
+    rill__driver *driver, rill__io *io, const rill__iov *iov, size_t count);
 
 /* The driver's outbound operations: they wait for writability and are tried then. */
 int rill__linux_connect_start(rill__driver *driver, rill__io *io, const rill_addr *addr);

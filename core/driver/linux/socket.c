@@ -95,6 +95,14 @@ rill__linux_send_start(rill__driver *driver, rill__io *io, const rill__iov *iov,
 }
 
 int
+rill__linux_rights_start(rill__driver *driver, rill__io *io, const rill__iov *iov, size_t count)
+{
+    io->out.send.iov = iov;
+    io->out.send.count = count;
+    return start(driver, io, RILL__LINUX_SEND_RIGHTS);
+}
+
+int
 rill__linux_sendfile_start(
     rill__driver *driver, rill__io *io, int file_fd, uint64_t offset, uint64_t count)
 {
@@ -162,6 +170,9 @@ rill__linux_finish(rill__driver *driver, rill__io *io)
         result = RILL__UNLIKELY(io->kind == RILL__IO_PIPE)
                      ? rill__linux_pipe_send(driver, io, io->out.send.iov, io->out.send.count)
                      : rill__linux_send(io->fd, io->out.send.iov, io->out.send.count);
+    else if (io->send.kind == RILL__LINUX_SEND_RIGHTS)
+        result = rill__linux_rights_send(io->fd, io->out.send.iov, io->out.send.count,
+            io->out.send.fds, io->out.send.fd_count);
     else if (io->send.kind == RILL__LINUX_SEND_FILE)
         result = finish_file((rill__linux *)driver, io);
     if (result != -EAGAIN)

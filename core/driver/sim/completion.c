@@ -323,7 +323,7 @@ touch(const rill__io *io)
 {
     volatile uint8_t sink = 0;
 
-    if (io->send.kind != SIM_SEND_BYTES)
+    if (io->send.kind != SIM_SEND_BYTES && io->send.kind != SIM_SEND_RIGHTS)
         return;
     for (size_t i = 0; i < io->out.send.count; i++) {
         const volatile uint8_t *base = io->out.send.iov[i].base;

@@ -23,6 +23,13 @@ io_of(const rill__io *io)
     return io->driver_data;
 }
 
+/* The kernel takes in nothing for it by itself, whatever the personality. */
+static bool
+is_watched(const rill__io *io)
+{
+    return io->kind == RILL__IO_POLL || io->kind == RILL__IO_RIGHTS;
+}
+
 /* ---- what is ready ---- */
 
 void
@@ -41,7 +48,7 @@ rill__sim_io_mark(sim_io *self)
 void
 rill__sim_io_notify(sim_io *self)
 {
-    if (rill__sim_completes(self->driver->sim) && self->io->kind != RILL__IO_POLL)
+    if (rill__sim_completes(self->driver->sim) && !is_watched(self->io))
         rill__sim_completion_notify(self);
     else
         rill__sim_io_mark(self);
@@ -54,7 +61,7 @@ recv_is_due(const sim_io *self)
 
     if (!io->recv.active || io->recv.paused)
         return false;
-    if (io->kind == RILL__IO_POLL)
+    if (is_watched(io))
         return self->socket != NULL &&
                (self->spurious_read || rill__sim_readable(self->socket));
     if (rill__sim_completes(self->driver->sim))
@@ -283,7 +290,7 @@ sim_detach(rill__driver *driver, rill__io *io)
 static void
 look(sim_io *self)
 {
-    if (rill__sim_completes(self->driver->sim))
+    if (rill__sim_completes(self->driver->sim) && !is_watched(self->io))
         rill__sim_completion_want(self);
     rill__sim_io_mark(self);
 }
@@ -318,7 +325,7 @@ sim_recv_into(rill__driver *driver, rill__io *io, void *buf, size_t len)
 {
     sim_io *self = io_of(io);
 
-    if (rill__sim_completes(self_of(driver)->sim))
+    if (rill__sim_completes(self_of(driver)->sim) && !is_watched(io))
         return rill__sim_completion_take(self, buf, len);
     return rill__sim_io_recv(self, buf, len);
 }
@@ -425,6 +432,15 @@ sim_send_start(rill__driver *driver, rill__io *io, const rill__iov *iov, size_t 
     io->out.send.iov = iov;
     io->out.send.count = count;
     return start(io_of(io), SIM_SEND_BYTES);
+}
+
+int
+rill__sim_rights_start(rill__driver *driver, rill__io *io, const rill__iov *iov, size_t count)
+{
+    (void)driver;
+    io->out.send.iov = iov;
+    io->out.send.count = count;
+    return start(io_of(io), SIM_SEND_RIGHTS);
 }
 
 static int
@@ -640,4 +656,5 @@ const rill__driver_ops rill__driver_sim = {
     .close_io = sim_close_io,
     .poll_set = sim_poll_set,
     .pipes = &rill__sim_pipes,
+    .rights = &rill__sim_rights,
 };

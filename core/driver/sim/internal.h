@@ -317,6 +317,15 @@ rill__sim_pipe_readable(const sim_pipe *pipe)
     return (size_t)(pipe->arrived - pipe->taken);
 }
 
+/* ---- descriptors on their way (rights.c) ---- */
+
+int64_t rill__sim_rights_send(
+    sim_io *self, const rill__iov *iov, size_t count, const int *fds, size_t fd_count);
+int rill__sim_rights_start(rill__driver *driver, rill__io *io, const rill__iov *iov, size_t count);
+/* The receiver has read past some that nobody took. */
+void rill__sim_parcels_passed(sim_socket *receiver);
+void rill__sim_parcels_done(sim_socket *receiver);
+
 /* ---- sockets (socket.c) ---- */
 
 enum sim_state {
@@ -364,6 +373,7 @@ struct sim_socket {
 
     sim_socket *other;
     sim_pipe in;
+    struct sim_parcel *parcels; /* Descriptors that travel with bytes of `in`. */
 
     /* A listener. */
     rill__link listening; /* Of the host's. */
@@ -454,7 +464,7 @@ void rill__sim_path_free(sim_host *host, sim_path *path);
 
 /* ---- the driver (driver.c, completion.c, sys.c) ---- */
 
-enum sim_send_kind { SIM_SEND_NONE, SIM_SEND_CONNECT, SIM_SEND_BYTES, SIM_SEND_FILE };
+enum sim_send_kind { SIM_SEND_NONE, SIM_SEND_CONNECT, SIM_SEND_BYTES, SIM_SEND_RIGHTS, SIM_SEND_FILE };
 
 /* What a completion driver holds for its owner. */
 typedef struct sim_held {
@@ -511,6 +521,7 @@ struct sim_driver {
 
 extern const rill__sys_ops rill__sys_sim;
 extern const rill__plain_ops rill__plain_sim;
+extern const rill__rights_ops rill__sim_rights;
 extern const rill__pipe_ops rill__sim_pipes;
 
 /* The error with which making a socket or a pipe fails now, or 0. */

@@ -39,6 +39,7 @@ rill__sim_pipe_done(sim_socket *receiver)
 {
     sim_pipe *pipe = &receiver->in;
 
+    rill__sim_parcels_done(receiver);
     rill__sim_unschedule(receiver->sim, &pipe->arrive);
     rill__sim_unschedule(receiver->sim, &pipe->ack);
     rill__sim_dealloc(receiver->sim, pipe->ring, pipe->ring_size);
@@ -460,6 +461,7 @@ rill__sim_pipe_read(sim_socket *receiver, void *buf, size_t len)
     if (len == 0)
         return 0;
     ring_get(pipe, buf, len);
+    rill__sim_parcels_passed(receiver);
     if (pipe->taken == pipe->written && pipe->ring_size > RING_KEEP) {
         rill__sim_dealloc(receiver->sim, pipe->ring, pipe->ring_size);
         pipe->ring = NULL;

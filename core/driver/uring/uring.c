@@ -451,4 +451,5 @@ const rill__driver_ops rill__driver_uring = {
     .close_io = uring_close_io,
     .poll_set = uring_poll_set,
     .pipes = &rill__linux_pipes,
+    .rights = &rill__linux_rights,
 };
