@@ -413,8 +413,8 @@ enum rill__watch_side { RILL__WATCH_READ, RILL__WATCH_WRITE, RILL__WATCH_SIDES }
 
 typedef struct rill__watches rill__watches;
 
-/* As rill_add_reader or rill_add_writer, for one wait: where somebody else is, RILL_EBUSY, and while
- * it lasts nobody can replace it. Other errors are the driver's. */
+/* As rill_add_reader or rill_add_writer, for one wait: where somebody else is, RILL_EBUSY, and
+ * while it lasts nobody can replace it. Other errors are the driver's. */
 int rill__watch_begin(rill_loop *loop, int fd, enum rill__watch_side which, rill_callback fn,
     void *arg, const char *site);
 void rill__watch_end(rill_loop *loop, int fd, enum rill__watch_side which);

@@ -1,5 +1,8 @@
 /*
- * Plain sockets, as far as nothing waits (tasks/sock.c does). No state; loop thread only.
+ * Plain sockets, as far as nothing waits (tasks/sock.c does).
+ *
+ * Each call is one of the driver's on a descriptor that no io has, and a sentence when it fails for
+ * good. No state; loop thread only.
  */
 #include <errno.h>
 
@@ -14,8 +17,8 @@ tell(rill_loop *loop, int rc, const char *function, int fd)
 {
     if (rc >= 0 || rc == -EAGAIN || rc == -EINPROGRESS)
         return rc;
-    return rill__fail(loop, rc, RILL_LAYER_SYSTEM, "%s: descriptor %d: %s", function, fd,
-        rill_strerror(rc));
+    return rill__fail(
+        loop, rc, RILL_LAYER_SYSTEM, "%s: descriptor %d: %s", function, fd, rill_strerror(rc));
 }
 
 static int
@@ -28,15 +31,15 @@ begin(const rill_loop *loop, const char *function)
 }
 
 /* For functions that take a descriptor. */
-#define BEGIN(loop, fd, condition, function)        \
-    do {                                            \
-        int begun_;                                 \
-        RILL__REQUIRE((loop) != NULL);              \
-        begun_ = begin(loop, function);             \
-        if (begun_ < 0)                             \
-            return begun_;                          \
-        RILL__REQUIRE(condition);                   \
-        if ((fd) < 0)                               \
+#define BEGIN(loop, fd, condition, function)         \
+    do {                                             \
+        int begun_;                                  \
+        RILL__REQUIRE((loop) != NULL);               \
+        begun_ = begin(loop, function);              \
+        if (begun_ < 0)                              \
+            return begun_;                           \
+        RILL__REQUIRE(condition);                    \
+        if ((fd) < 0)                                \
             return tell(loop, -EBADF, function, fd); \
     } while (0)
 
@@ -46,8 +49,8 @@ rill_sock_open(rill_loop *loop, rill_family family, rill_sock_type type, int *re
     int rc;
 
     BEGIN(loop, 0, ret_fd != NULL, "rill_sock_open");
-    RILL__REQUIRE(family == RILL_FAMILY_IPV4 || family == RILL_FAMILY_IPV6 ||
-                  family == RILL_FAMILY_UNIX);
+    RILL__REQUIRE(
+        family == RILL_FAMILY_IPV4 || family == RILL_FAMILY_IPV6 || family == RILL_FAMILY_UNIX);
     RILL__REQUIRE(type == RILL_SOCK_STREAM || type == RILL_SOCK_DATAGRAM);
     if (type == RILL_SOCK_STREAM)
         rc = loop->sys->socket(loop->driver, family, ret_fd);

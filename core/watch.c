@@ -275,15 +275,13 @@ add(rill_loop *loop, int fd, enum rill__watch_side which, side wanted, const cha
 int
 rill_add_reader_site(rill_loop *loop, int fd, rill_callback fn, void *arg, const char *site)
 {
-    return add(
-        loop, fd, RILL__WATCH_READ, (side){ fn, arg, site, false }, "rill_add_reader");
+    return add(loop, fd, RILL__WATCH_READ, (side){ fn, arg, site, false }, "rill_add_reader");
 }
 
 int
 rill_add_writer_site(rill_loop *loop, int fd, rill_callback fn, void *arg, const char *site)
 {
-    return add(
-        loop, fd, RILL__WATCH_WRITE, (side){ fn, arg, site, false }, "rill_add_writer");
+    return add(loop, fd, RILL__WATCH_WRITE, (side){ fn, arg, site, false }, "rill_add_writer");
 }
 
 bool

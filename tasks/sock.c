@@ -130,8 +130,8 @@ rill_sock_recvfrom(int fd, void *buf, size_t len, rill_addr *ret_from)
 /* ---- sending ---- */
 
 static int64_t
-send_some(rill__fiber *fiber, int fd, const void *data, size_t len, const rill_addr *to,
-    const char *call)
+send_some(
+    rill__fiber *fiber, int fd, const void *data, size_t len, const rill_addr *to, const char *call)
 {
     for (;;) {
         int64_t sent = fiber->loop->sys->plain->send(fiber->loop->driver, fd, data, len, to);
@@ -250,8 +250,8 @@ rill_sock_accept(int fd, int *ret_fd, rill_addr *ret_peer)
     rc = check(fiber, fd, call);
     if (rc < 0)
         return rc;
-    while ((rc = fiber->loop->sys->plain->accept(fiber->loop->driver, fd, ret_fd, &peer)) ==
-           -EAGAIN) {
+    while (
+        (rc = fiber->loop->sys->plain->accept(fiber->loop->driver, fd, ret_fd, &peer)) == -EAGAIN) {
         rc = wait_for(fiber, fd, RILL__WATCH_READ, call);
         if (rc < 0)
             return rc;

@@ -14,10 +14,10 @@
 #define RILL__LIVE UINT32_C(0x7111a11e)
 #define RILL__DEAD UINT32_C(0xdead0111)
 
-#define RILL__WRITE_HIGH    ((size_t)64 * 1024)
-#define RILL__WRITE_CAP     ((size_t)16 * 1024 * 1024)
+#define RILL__WRITE_HIGH      ((size_t)64 * 1024)
+#define RILL__WRITE_CAP       ((size_t)16 * 1024 * 1024)
 #define RILL__DESCRIPTORS_MAX 65536
-#define RILL__CLOSE_TIMEOUT (30 * RILL_S)
+#define RILL__CLOSE_TIMEOUT   (30 * RILL_S)
 
 enum rill__phase {
     RILL__PHASE_NEW,  /* Made, connection_made not delivered. */

@@ -16,9 +16,9 @@ struct rill__segment {
         rill__segment *next;
         rill__ready ready; /* Sent, waiting for its release in the next turn. */
     };
-    const uint8_t *data; /* The first byte that is left. */
-    size_t len;          /* Bytes left. */
-    size_t bytes;        /* Allocated behind the struct; 0 for a reference. */
+    const uint8_t *data;          /* The first byte that is left. */
+    size_t len;                   /* Bytes left. */
+    size_t bytes;                 /* Allocated behind the struct; 0 for a reference. */
     const rill__passing *passing; /* Descriptors that travel with the first byte. */
     rill_release_fn release;
     void *arg;

@@ -132,8 +132,8 @@ rill__stream_start_send(stream *s)
     passing = rill__queue_passing(&s->queue);
     s->parts_count = rill__queue_peek(&s->queue, s->parts, STREAM_PARTS);
     if (RILL__UNLIKELY(passing != NULL))
-        rc = ops_of(t)->rights->send_start(t->loop->driver, &s->io, s->parts, s->parts_count,
-            passing->fds, passing->count);
+        rc = ops_of(t)->rights->send_start(
+            t->loop->driver, &s->io, s->parts, s->parts_count, passing->fds, passing->count);
     else
         rc = ops_of(t)->send_start(t->loop->driver, &s->io, s->parts, s->parts_count);
     if (rc < 0)
@@ -358,9 +358,8 @@ receive_buffered(stream *s)
             return -EAGAIN;
         if (t->protocol != protocol || t->self != self)
             continue; /* Exchanged in get_buffer: the buffer is the old one's. */
-        got = s->rights != NULL
-                  ? rill__stream_rights_recv(s, buf, size)
-                  : ops_of(t)->recv_into(t->loop->driver, &s->io, buf, size);
+        got = s->rights != NULL ? rill__stream_rights_recv(s, buf, size)
+                                : ops_of(t)->recv_into(t->loop->driver, &s->io, buf, size);
         if (got > 0)
             rill__transport_buffer_updated(t, (size_t)got);
         return got;
@@ -496,7 +495,7 @@ rill__stream_finalize(rill_transport *t, void *impl)
 }
 
 /* Two kinds; pipe.c has two more. */
-#define STREAM_OPS(kind, ...)                                                                         \
+#define STREAM_OPS(kind, ...)                                                                    \
     {                                                                                            \
         .size = sizeof(rill_transport_ops), .name = kind, .impl_size = sizeof(stream),           \
         .write = rill__stream_write, .write_ref = rill__stream_write_ref,                        \
@@ -512,9 +511,9 @@ rill__stream_finalize(rill_transport *t, void *impl)
     }
 
 static const rill_transport_ops tcp_ops = STREAM_OPS("tcp", .write_descriptors = NULL);
-static const rill_transport_ops unix_ops = STREAM_OPS("unix",
-    .write_descriptors = rill__stream_write_descriptors,
-    .take_descriptor = rill__stream_take_descriptor);
+static const rill_transport_ops unix_ops =
+    STREAM_OPS("unix", .write_descriptors = rill__stream_write_descriptors,
+        .take_descriptor = rill__stream_take_descriptor);
 
 static rill__op_fn
 recv_fn(const stream *s)

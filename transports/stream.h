@@ -36,9 +36,9 @@ typedef struct stream {
     size_t parts_count;
     rill__deadlines *deadlines; /* NULL: none is running and none is set. */
     rill_ns close_timeout;
-    struct rill__stream_file *file; /* A native sendfile that waits or runs. */
+    struct rill__stream_file *file;     /* A native sendfile that waits or runs. */
     struct rill__stream_rights *rights; /* Received descriptors; NULL: none are accepted. */
-    int code;                       /* DYING, CLOSING: why. */
+    int code;                           /* DYING, CLOSING: why. */
     const char *sentence;
     uint8_t layer;
     uint8_t phase;

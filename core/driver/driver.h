@@ -287,8 +287,7 @@ typedef struct rill__plain_ops {
     int (*connected)(rill__driver *driver, int fd);
     int (*shutdown_write)(rill__driver *driver, int fd);
     /* Bytes sent, 0 at the file's end; -EINVAL or -ENOSYS: impossible for the pair. */
-    int64_t (*sendfile)(
-        rill__driver *driver, int fd, int file_fd, uint64_t offset, uint64_t count);
+    int64_t (*sendfile)(rill__driver *driver, int fd, int file_fd, uint64_t offset, uint64_t count);
 } rill__plain_ops;
 
 /* The kernel's synchronous services. Descriptors are the driver's names. All return 0 or a positive

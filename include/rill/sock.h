@@ -39,8 +39,7 @@ typedef enum rill_sock_type { RILL_SOCK_STREAM, RILL_SOCK_DATAGRAM } rill_sock_t
  * rill_connect_accepted_socket and the like. Returns 0; RILL_EINVAL for RILL_FAMILY_ANY or an
  * unknown type; -EMFILE, -ENFILE, -ENOBUFS, -EAFNOSUPPORT (no IPv6 here); RILL_ENOTSUP: no
  * datagrams on the simulator; -ENOMEM. */
-RILL_API int rill_sock_open(
-    rill_loop *loop, rill_family family, rill_sock_type type, int *ret_fd);
+RILL_API int rill_sock_open(rill_loop *loop, rill_family family, rill_sock_type type, int *ret_fd);
 
 /* Close it, readers and writers of it first (rill_add_reader). RILL_EBUSY while a task waits for
  * it, and then it stays open. Returns 0; RILL_EBUSY; -EBADF. */
@@ -78,16 +77,16 @@ RILL_API int rill_sock_connected(rill_loop *loop, int fd);
  * asyncio: sock_recv_into. */
 RILL_API RILL_MUST_CHECK int64_t rill_sock_recv(int fd, void *buf, size_t len);
 
-/* The same, and who sent it: an address of no family (rill_addr_family) where a stream or an unnamed
- * socket did. asyncio: sock_recvfrom_into. */
+/* The same, and who sent it: an address of no family (rill_addr_family) where a stream or an
+ * unnamed socket did. asyncio: sock_recvfrom_into. */
 RILL_API RILL_MUST_CHECK int64_t rill_sock_recvfrom(
     int fd, void *buf, size_t len, rill_addr *ret_from);
 
 /* Send all of it. `ret_sent`, if not NULL, gets how many bytes the kernel took, after an error or a
  * cancel, too. `data` is in use until the call returns. Returns 0, or the error: -EPIPE,
  * -ECONNRESET and so on; no SIGPIPE comes. asyncio: sock_sendall. */
-RILL_API RILL_MUST_CHECK int rill_sock_sendall(
-    int fd, const void *data, size_t len, size_t *ret_sent);
+RILL_API RILL_MUST_CHECK int
+rill_sock_sendall(int fd, const void *data, size_t len, size_t *ret_sent);
 
 /* Send one datagram to `to`. Returns its length; -EMSGSIZE and so on. asyncio: sock_sendto. */
 RILL_API RILL_MUST_CHECK int64_t rill_sock_sendto(
@@ -107,10 +106,10 @@ RILL_API RILL_MUST_CHECK int rill_sock_accept(int fd, int *ret_fd, rill_addr *re
 /* Send `count` bytes of the regular file `file_fd` from `offset` on; 0: until its end. Inside the
  * kernel where it can (sendfile(2)), by reading blocks on the loop's executor where not. The file's
  * position is neither used nor moved. `ret_sent`, if not NULL, gets how many bytes were sent, after
- * an error or a cancel, too. Returns 0, also when the file ends earlier; RILL_ENOTSUP when `file_fd`
- * is no regular file. asyncio: sock_sendfile. */
-RILL_API RILL_MUST_CHECK int rill_sock_sendfile(
-    int fd, int file_fd, uint64_t offset, uint64_t count, uint64_t *ret_sent);
+ * an error or a cancel, too. Returns 0, also when the file ends earlier; RILL_ENOTSUP when
+ * `file_fd` is no regular file. asyncio: sock_sendfile. */
+RILL_API RILL_MUST_CHECK int
+rill_sock_sendfile(int fd, int file_fd, uint64_t offset, uint64_t count, uint64_t *ret_sent);
 
 RILL_END
 

@@ -78,8 +78,8 @@ typedef struct rill_transport_ops {
 
     /* As rill_transport_write_descriptors and rill_transport_take_descriptor say; NULL:
      * RILL_ENOTSUP. The arguments were checked; accounting is yours. */
-    int (*write_descriptors)(rill_transport *t, void *impl, const void *data, size_t len,
-        const int *fds, size_t count);
+    int (*write_descriptors)(
+        rill_transport *t, void *impl, const void *data, size_t len, const int *fds, size_t count);
     int (*take_descriptor)(rill_transport *t, void *impl);
 } rill_transport_ops;
 

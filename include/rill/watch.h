@@ -43,14 +43,14 @@ RILL_BEGIN
  * add_reader.
  */
 #define rill_add_reader(loop, fd, fn, arg) rill_add_reader_site(loop, fd, fn, arg, RILL_SITE(#fn))
-RILL_API int rill_add_reader_site(
-    rill_loop *loop, int fd, rill_callback fn, void *arg, const char *site);
+RILL_API int
+rill_add_reader_site(rill_loop *loop, int fd, rill_callback fn, void *arg, const char *site);
 
 /* The same for writing: bytes can be taken, a connect has ended, or there is an error. asyncio:
  * add_writer. */
 #define rill_add_writer(loop, fd, fn, arg) rill_add_writer_site(loop, fd, fn, arg, RILL_SITE(#fn))
-RILL_API int rill_add_writer_site(
-    rill_loop *loop, int fd, rill_callback fn, void *arg, const char *site);
+RILL_API int
+rill_add_writer_site(rill_loop *loop, int fd, rill_callback fn, void *arg, const char *site);
 
 /* The callback does not run from here on, not even when it is due in this turn. When the other one
  * is gone, too, the loop knows nothing of the descriptor any more. Returns false when there was

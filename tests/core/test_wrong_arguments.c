@@ -77,6 +77,7 @@ static const rill_transport_options bad_transports[] = {
     RILL_TRANSPORT_OPTIONS(.keepalive_count = -1),
     RILL_TRANSPORT_OPTIONS(.send_buffer = -1),
     RILL_TRANSPORT_OPTIONS(.recv_buffer = -1),
+    RILL_TRANSPORT_OPTIONS(.descriptors = 65537),
 };
 
 /* ---- values ---- */
@@ -645,6 +646,7 @@ test_every_function(void **unused)
     wrong_tasks();
     wrong_threads();
     wrong_streams();
+    wrong_sock(a.t);
     wrong_pipes();
     rill_server_close(server);
     harness_settle(&h);

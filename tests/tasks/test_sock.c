@@ -548,14 +548,15 @@ times_out(void *unused)
 
     (void)unused;
     connect_both();
-    RILL_TIMEOUT (rc, 10 * RILL_MS)
-        rc = (int)rill_sock_recv(b, &byte, 1);
+    RILL_TIMEOUT(rc, 10 * RILL_MS)
+    rc = (int)rill_sock_recv(b, &byte, 1);
     return rc;
 }
 
 /* mutant: tasks/sock.c @ wait_for
- * - .cancel = cancel_wait }
- * + .cancel = NULL } */
+ * - sock_wait self = { .wait = { .what = call, .cancel = cancel_wait }, .fd = fd, .side = side };
+ * + sock_wait self = { .wait = { .what = call }, .fd = fd, .side = side };
+ * + (void)cancel_wait; */
 static void
 test_a_timeout_ends_the_wait(void **unused)
 {

@@ -75,10 +75,10 @@ static endpoint *
 connect_unix(size_t max)
 {
     served = (pairs){ .h = &h };
-    assert_code(make_listening_pair(h.loop,
-                    &RILL_SERVER_OPTIONS(.path = scratch_path("descriptors")),
-                    &RILL_TRANSPORT_OPTIONS(.descriptors = max, .write_high = FULL),
-                    &endpoint_protocol, &client, &acceptor_protocol, &accepted, &served),
+    assert_code(
+        make_listening_pair(h.loop, &RILL_SERVER_OPTIONS(.path = scratch_path("descriptors")),
+            &RILL_TRANSPORT_OPTIONS(.descriptors = max, .write_high = FULL), &endpoint_protocol,
+            &client, &acceptor_protocol, &accepted, &served),
         0);
     harness_until(&h, endpoint_is_made, &client);
     acceptor_await(&accepted, 1);
@@ -90,9 +90,8 @@ connect_unix(size_t max)
 static void
 pass(const char *text, int first, size_t count)
 {
-    assert_code(rill_transport_write_descriptors(
-                    client.t, text, strlen(text), &files[first], count),
-        1);
+    assert_code(
+        rill_transport_write_descriptors(client.t, text, strlen(text), &files[first], count), 1);
 }
 
 static void
@@ -377,8 +376,7 @@ test_a_tcp_connection_passes_none(void **unused)
 {
     (void)unused;
     tcp_pair(&h, &RILL_TRANSPORT_OPTIONS(.descriptors = 4), &accepted, &client);
-    assert_code(
-        rill_transport_write_descriptors(client.t, "x", 1, files, 1), RILL_ENOTSUP);
+    assert_code(rill_transport_write_descriptors(client.t, "x", 1, files, 1), RILL_ENOTSUP);
     expect_last_error(&h, RILL_ENOTSUP, "tcp");
     assert_code(rill_transport_take_descriptor(client.t), RILL_ENOTSUP);
 }

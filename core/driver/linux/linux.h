@@ -91,8 +91,8 @@ rill__linux_send(int fd, const rill__iov *iov, size_t count)
 /* rights.c; what is in io->out.send. */
 int64_t rill__linux_rights_send(
     int fd, const rill__iov *iov, size_t count, const int *fds, size_t fd_count);
-int rill__linux_rights_start(
-    rill__driver *driver, rill__io *io, const rill__iov *iov, size_t count);
+int
+rill__linux_rights_start(rill__driver *driver, rill__io *io, const rill__iov *iov, size_t count);
 
 /* The driver's outbound operations: they wait for writability and are tried then. */
 int rill__linux_connect_start(rill__driver *driver, rill__io *io, const rill_addr *addr);

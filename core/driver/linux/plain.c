@@ -1,5 +1,9 @@
 /*
- * Calls on sockets that belong to no io. No state; any thread that owns the descriptors.
+ * Calls on sockets that belong to no io: what plain sockets and their tasks are made of.
+ *
+ * None of them waits, whatever the socket's own flag says, but for accept and connect, which ask
+ * `check` first. A signal in the middle is no result. No state; any thread that owns the
+ * descriptors.
  */
 #include <fcntl.h>
 #include <sys/sendfile.h>

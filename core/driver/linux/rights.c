@@ -1,5 +1,9 @@
 /*
- * Descriptors that travel with the bytes of a Unix socket (SCM_RIGHTS). No state; loop thread only.
+ * Descriptors that travel with the bytes of a Unix socket (SCM_RIGHTS).
+ *
+ * What is received is close-on-exec from the beginning. The kernel gives each process that reads
+ * descriptors of its own, and closes those for which there is no room in the control buffer, which
+ * is told as an error. No state; loop thread only.
  */
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -36,8 +40,7 @@ rights_discard(rill__driver *driver, int fd)
 }
 
 int64_t
-rill__linux_rights_send(
-    int fd, const rill__iov *iov, size_t count, const int *fds, size_t fd_count)
+rill__linux_rights_send(int fd, const rill__iov *iov, size_t count, const int *fds, size_t fd_count)
 {
     rights_control control = { 0 };
     struct msghdr message = { .msg_iov = (struct iovec *)(uintptr_t)iov,

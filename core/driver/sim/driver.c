@@ -62,8 +62,7 @@ recv_is_due(const sim_io *self)
     if (!io->recv.active || io->recv.paused)
         return false;
     if (is_watched(io))
-        return self->socket != NULL &&
-               (self->spurious_read || rill__sim_readable(self->socket));
+        return self->socket != NULL && (self->spurious_read || rill__sim_readable(self->socket));
     if (rill__sim_completes(self->driver->sim))
         return self->held_first != NULL || (self->starved && rill__sim_readable(self->socket));
     return self->spurious_read || rill__sim_readable(self->socket);

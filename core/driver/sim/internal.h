@@ -464,7 +464,13 @@ void rill__sim_path_free(sim_host *host, sim_path *path);
 
 /* ---- the driver (driver.c, completion.c, sys.c) ---- */
 
-enum sim_send_kind { SIM_SEND_NONE, SIM_SEND_CONNECT, SIM_SEND_BYTES, SIM_SEND_RIGHTS, SIM_SEND_FILE };
+enum sim_send_kind {
+    SIM_SEND_NONE,
+    SIM_SEND_CONNECT,
+    SIM_SEND_BYTES,
+    SIM_SEND_RIGHTS,
+    SIM_SEND_FILE
+};
 
 /* What a completion driver holds for its owner. */
 typedef struct sim_held {
@@ -532,7 +538,7 @@ static inline bool rill__sim_completes(const rill_sim *sim);
 void rill__sim_io_mark(sim_io *self);   /* Put it on the driver's list. */
 void rill__sim_io_notify(sim_io *self); /* The socket changed. */
 void rill__sim_io_orphan(sim_io *self);
-void rill__sim_io_close(sim_io *self);  /* Now; and tell the owner. Frees it. */
+void rill__sim_io_close(sim_io *self); /* Now; and tell the owner. Frees it. */
 bool rill__sim_driver_pending(sim_driver *driver);
 
 /* System calls with their faults (call.c). */

@@ -1,6 +1,8 @@
 /*
- * Calls on simulated sockets that belong to no io, with the faults that system calls have. The
- * world's thread only.
+ * Calls on simulated sockets that belong to no io, with the faults that system calls have.
+ *
+ * The world acts on such a socket only when it is asked, in both personalities: nothing is received
+ * ahead for who does not subscribe. The world's thread only.
  */
 #include "core/driver/sim/internal.h"
 
