@@ -25,7 +25,12 @@ enum rill__phase {
 };
 
 /* Why writing is refused, a bitset. */
-enum { RILL__REFUSE_CLOSED = 1, RILL__REFUSE_EOF = 2, RILL__REFUSE_SENDFILE = 4 };
+enum {
+    RILL__REFUSE_CLOSED = 1,
+    RILL__REFUSE_EOF = 2,
+    RILL__REFUSE_SENDFILE = 4,
+    RILL__REFUSE_DATAGRAM = 8 /* For good: it takes datagrams, not bytes. */
+};
 
 /*
  * The base of every transport. `magic` and `loop` come first after the object, so that they survive

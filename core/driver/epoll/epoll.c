@@ -395,6 +395,7 @@ epoll_close(rill__driver *driver)
 {
     epoll_driver *self = self_of(driver);
 
+    rill__linux_dgrams_free(&self->base);
     (void)close(self->event_fd);
     (void)close(self->epoll_fd);
     rill__free(driver->loop, self, sizeof(*self), RILL_TAG_DRIVER);
@@ -431,4 +432,5 @@ const rill__driver_ops rill__driver_epoll = {
     .shutdown_write = rill__linux_shutdown_write,
     .close_io = epoll_close_io,
     .poll_set = epoll_poll_set,
+    .dgrams = &rill__dgrams_linux,
 };

@@ -25,6 +25,13 @@ io_of(const rill__io *io)
 
 /* ---- what is ready ---- */
 
+/* Datagrams are announced in both personalities, as the kernel's drivers do. */
+static bool
+completes(const sim_io *self)
+{
+    return rill__sim_completes(self->driver->sim) && self->socket->dgrams == NULL;
+}
+
 void
 rill__sim_io_mark(sim_io *self)
 {
@@ -41,7 +48,7 @@ rill__sim_io_mark(sim_io *self)
 void
 rill__sim_io_notify(sim_io *self)
 {
-    if (rill__sim_completes(self->driver->sim))
+    if (completes(self))
         rill__sim_completion_notify(self);
     else
         rill__sim_io_mark(self);
@@ -54,7 +61,7 @@ recv_is_due(const sim_io *self)
 
     if (!io->recv.active || io->recv.paused)
         return false;
-    if (rill__sim_completes(self->driver->sim))
+    if (completes(self))
         return self->held_first != NULL || (self->starved && rill__sim_readable(self->socket));
     return self->spurious_read || rill__sim_readable(self->socket);
 }
@@ -68,7 +75,7 @@ send_is_due(const sim_io *self)
         return true;
     if (!io->send.active)
         return false;
-    if (rill__sim_completes(self->driver->sim))
+    if (completes(self))
         return self->send_settled;
     if (self->canceled || self->spurious_write)
         return true;
@@ -279,7 +286,7 @@ sim_detach(rill__driver *driver, rill__io *io)
 static void
 look(sim_io *self)
 {
-    if (rill__sim_completes(self->driver->sim))
+    if (completes(self))
         rill__sim_completion_want(self);
     rill__sim_io_mark(self);
 }
@@ -550,6 +557,7 @@ sim_open(const rill__driver_config *config, rill__driver **ret_driver)
     atomic_init(&self->woken, false);
     rill__list_init(&self->ready);
     rill__list_init(&self->ios);
+    rill__list_init(&self->taken);
     rill__list_append(&sim->drivers, &self->link);
     sim->driver_count++;
     rill__sim_trace(sim, self->host, SIM_OBJECT_LOOP, self->number, SIM_LOOP, self->number, 0);
@@ -572,6 +580,7 @@ sim_close(rill__driver *driver)
     bool owns_world = self->owns_world;
 
     rill__sim_check(sim, rill__list_empty(&self->ios));
+    rill__sim_dgrams_taken(self);
     rill__sim_trace(sim, self->host, SIM_OBJECT_LOOP, self->number, SIM_LOOP_GONE, 0, 0);
     if (sim->cursor == &self->link)
         sim->cursor = self->link.next;
@@ -614,4 +623,5 @@ const rill__driver_ops rill__driver_sim = {
     .shutdown_write = sim_shutdown_write,
     .close_io = sim_close_io,
     .poll_set = sim_poll_set,
+    .dgrams = &rill__dgrams_sim,
 };

@@ -127,13 +127,24 @@ void rill__sim_choices_done(rill_sim *sim);
     X(LIFT, "lift with")                     \
     X(HEAL, "heal")                          \
     X(SCRIPT, "script")                      \
+    X(DGRAM_SEND, "datagram sent, bytes")    \
+    X(DGRAM_ARRIVE, "datagram, bytes")       \
+    X(DGRAM_DROP, "datagram dropped, bytes") \
+    X(DGRAM_TAKE, "datagrams taken")         \
+    X(JOIN, "member of groups")              \
     X(FAULT, "FAULT")
 
 #define SIM_VERB_ENUM_(name, text) SIM_##name,
 enum sim_verb { SIM_VERB_LIST(SIM_VERB_ENUM_) SIM_VERBS };
 #undef SIM_VERB_ENUM_
 
-enum sim_object { SIM_OBJECT_WORLD, SIM_OBJECT_TCP, SIM_OBJECT_UNIX, SIM_OBJECT_LOOP };
+enum sim_object {
+    SIM_OBJECT_WORLD,
+    SIM_OBJECT_TCP,
+    SIM_OBJECT_UNIX,
+    SIM_OBJECT_LOOP,
+    SIM_OBJECT_UDP
+};
 
 typedef struct sim_record {
     rill_ns at;
@@ -191,6 +202,7 @@ typedef struct sim_port {
     sim_socket *socket; /* NULL: TIME_WAIT */
     rill_ns expires;
     bool given; /* By bind, not chosen for a connect. */
+    bool datagrams; /* UDP's ports are not TCP's. */
     bool reuse_address;
     bool reuse_port;
     bool v6only;
@@ -333,6 +345,30 @@ typedef struct sim_unix {
     int64_t peer_pid; /* 0: no peer yet. */
 } sim_unix;
 
+#define SIM_GROUPS_MAX 20 /* net.ipv4.igmp_max_memberships */
+
+typedef struct sim_group {
+    sim_name group;
+    sim_name source; /* Without a family: all. */
+    uint32_t interface;
+} sim_group;
+
+/* What a datagram socket has beside a stream's (dgram.c). */
+typedef struct sim_dgrams {
+    rill__link queue; /* What arrived. */
+    size_t bytes;     /* Of that. */
+    size_t count;
+    size_t under_way; /* Sent, and not out of the send buffer. */
+    bool connected;
+    bool broadcast;
+    bool details;
+    uint64_t peer; /* Unix: the number of the socket it is connected to. */
+    int options[RILL_OPTION_MULTICAST_INTERFACE + 1];
+    sim_group groups[SIM_GROUPS_MAX];
+    size_t group_count;
+    uint64_t sends;
+} sim_dgrams;
+
 enum sim_step { SIM_STEP_SYN, SIM_STEP_ANSWER, SIM_STEP_REFUSED, SIM_STEP_RETRY };
 
 struct sim_socket {
@@ -353,7 +389,8 @@ struct sim_socket {
     int send_buffer, recv_buffer; /* As getsockopt says: twice the room. */
     int error;                    /* Pending, told once; as errno. */
     sim_port port;
-    sim_unix *names; /* Unix sockets only. */
+    sim_unix *names;    /* Unix sockets only. */
+    sim_dgrams *dgrams; /* Datagram sockets only. */
 
     sim_socket *other;
     sim_pipe in;
@@ -441,6 +478,17 @@ sim_path *rill__sim_path_find(const sim_host *host, const rill_addr *addr);
 int rill__sim_path_new(sim_host *host, const rill_addr *addr, sim_path **ret_path);
 void rill__sim_path_free(sim_host *host, sim_path *path);
 
+/* ---- datagrams (dgram.c) ---- */
+
+typedef struct sim_datagram sim_datagram;
+
+bool rill__sim_dgram_readable(const sim_socket *socket);
+bool rill__sim_dgram_writable(const sim_socket *socket);
+void rill__sim_dgram_closed(sim_socket *socket); /* Nobody has it any more. */
+void rill__sim_flights_done(rill_sim *sim);
+void rill__sim_dgrams_taken(sim_driver *driver); /* Forget what the last take gave. */
+bool rill__sim_is_multicast(const sim_name *name);
+
 /* ---- the driver (driver.c, completion.c, sys.c) ---- */
 
 enum sim_send_kind { SIM_SEND_NONE, SIM_SEND_CONNECT, SIM_SEND_BYTES, SIM_SEND_FILE };
@@ -483,6 +531,8 @@ struct sim_io {
     int64_t soon_error;
 };
 
+#define SIM_TAKE_MANY 8
+
 struct sim_driver {
     rill__driver base;
     rill_sim *sim;
@@ -496,9 +546,12 @@ struct sim_driver {
     size_t closing;
     uint32_t number;
     uint64_t entropy_used;
+    rill__link taken; /* Datagrams that the last take gave. */
+    rill__arrived arrived[SIM_TAKE_MANY];
 };
 
 extern const rill__sys_ops rill__sys_sim;
+extern const rill__dgram_ops rill__dgrams_sim;
 
 static inline bool rill__sim_completes(const rill_sim *sim);
 
@@ -595,6 +648,7 @@ struct rill_sim {
 
     rill__link peers;
     rill__link scripts;
+    rill__link flights; /* Datagrams under way. */
 
     uint64_t trace_hash;
     uint64_t trace_count;

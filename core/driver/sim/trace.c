@@ -54,7 +54,10 @@ void
 rill__sim_trace_socket(const sim_socket *socket, enum sim_verb verb, uint64_t value)
 {
     rill__sim_trace(socket->sim, socket->host,
-        rill__sim_is_unix(socket) ? SIM_OBJECT_UNIX : SIM_OBJECT_TCP, socket->number, verb, value,
+        rill__sim_is_unix(socket)  ? SIM_OBJECT_UNIX
+        : socket->dgrams != NULL ? SIM_OBJECT_UDP
+                                 : SIM_OBJECT_TCP,
+        socket->number, verb, value,
         0);
 }
 
@@ -88,7 +91,7 @@ host_name(const rill_sim *sim, uint16_t number)
 static void
 print_event(const rill_sim *sim, const printer *to, uint64_t step)
 {
-    static const char *const kinds[] = { "", "tcp#", "unix#", "loop#" };
+    static const char *const kinds[] = { "", "tcp#", "unix#", "loop#", "udp#" };
     const sim_record *record = &sim->ring[step & (SIM_RING - 1)];
     rill_ns since = record->at - sim->start;
     char object[32] = "";
@@ -119,7 +122,10 @@ print_socket(const printer *to, const sim_socket *socket)
     const sim_socket *other = socket->other;
 
     print(to, " socket: %s %s#%" PRIu64 " %s%s rq=%zu sq=%zu", socket->host->name,
-        rill__sim_is_unix(socket) ? "unix" : "tcp", socket->number,
+        rill__sim_is_unix(socket)  ? "unix"
+        : socket->dgrams != NULL ? "udp"
+                                 : "tcp",
+        socket->number,
         states[rill__sim_tcp_state(socket)],
         socket->owned ? socket->fd < 0 ? " (no descriptor)" : "" : " (orphan)",
         rill__sim_pipe_readable(&socket->in),

@@ -409,6 +409,7 @@ uring_close(rill__driver *driver)
     uring_driver *self = uring_of(driver);
 
     uring_release_lent(self);
+    rill__linux_dgrams_free(&self->base);
     uring_ring_close(&self->ring);
     uring_buffers_done(&self->buffers);
     if (self->backend_fd >= 0)
@@ -448,4 +449,5 @@ const rill__driver_ops rill__driver_uring = {
     .shutdown_write = rill__linux_shutdown_write,
     .close_io = uring_close_io,
     .poll_set = uring_poll_set,
+    .dgrams = &rill__dgrams_linux,
 };
