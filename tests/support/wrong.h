@@ -113,6 +113,8 @@ void wrong_tasks(void);
 void wrong_threads(void);
 /* Every function of <rill/stream.h>. */
 void wrong_streams(void);
+/* Every function of <rill/datagram.h>. */
+void wrong_datagrams(void);
 
 /* Every function of <rill/restart.h>; the server is one of this loop. */
 void wrong_restart(rill_server *server);
