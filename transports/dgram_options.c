@@ -61,13 +61,17 @@ kind_of(const dgram *d, rill_option option)
 int
 rill__dgram_set_option(rill_transport *t, void *impl, rill_option option, int value)
 {
-    const dgram *d = impl;
+    dgram *d = impl;
     int kind = kind_of(d, option);
+    int rc;
 
     if (kind < 0)
         return kind;
-    return kind == 1 ? rill__dgram_ops_of(t)->set_option(t->loop->driver, d->io.fd, option, value)
-                     : t->loop->sys->set_option(t->loop->driver, d->io.fd, option, value);
+    rc = kind == 1 ? rill__dgram_ops_of(t)->set_option(t->loop->driver, d->io.fd, option, value)
+                   : t->loop->sys->set_option(t->loop->driver, d->io.fd, option, value);
+    if (rc == 0 && option == RILL_OPTION_MULTICAST_INTERFACE)
+        d->multicast_interface = value;
+    return rc;
 }
 
 int
@@ -79,6 +83,10 @@ rill__dgram_get_option(
 
     if (kind < 0)
         return kind;
+    if (option == RILL_OPTION_MULTICAST_INTERFACE) { /* Of IPv4, Linux tells an address instead. */
+        *ret_value = d->multicast_interface;
+        return 0;
+    }
     return kind == 1
                ? rill__dgram_ops_of(t)->get_option(t->loop->driver, d->io.fd, option, ret_value)
                : t->loop->sys->get_option(t->loop->driver, d->io.fd, option, ret_value);

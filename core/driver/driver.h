@@ -154,7 +154,7 @@ typedef struct rill__dgram_ops {
      * (io->out.dgram.segments), or 0; -ENOMEM. */
     int (*prepare)(rill__driver *driver, int fd, bool udp, size_t receive_max, bool details);
 
-    /* RILL_OPTION_BROADCAST and those behind it. */
+    /* RILL_OPTION_BROADCAST and those behind it; the interface for multicast can only be set. */
     int (*set_option)(rill__driver *driver, int fd, rill_option option, int value);
     int (*get_option)(rill__driver *driver, int fd, rill_option option, int *ret_value);
     /* `source` may be NULL. */

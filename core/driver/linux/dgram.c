@@ -289,8 +289,6 @@ dgram_set_option(rill__driver *driver, int fd, rill_option option, int value)
 static int
 dgram_get_option(rill__driver *driver, int fd, rill_option option, int *ret_value)
 {
-    struct ip_mreqn where = { 0 };
-    socklen_t len = sizeof(where);
     int level;
     int name;
     int value;
@@ -299,12 +297,6 @@ dgram_get_option(rill__driver *driver, int fd, rill_option option, int *ret_valu
     (void)driver;
     if (domain < 0)
         return domain;
-    if (option == RILL_OPTION_MULTICAST_INTERFACE && domain == AF_INET) {
-        if (getsockopt(fd, level, name, &where, &len) < 0)
-            return -errno;
-        *ret_value = len == sizeof(where) ? where.imr_ifindex : 0;
-        return 0;
-    }
     value = number_of(fd, level, name);
     if (value < 0)
         return value;
