@@ -329,15 +329,14 @@ dgram_finalize(rill_transport *t, void *impl)
 }
 
 /* Two kinds that differ by name. */
-#define DGRAM_OPS(kind)                                                                \
-    {                                                                                  \
-        .size = sizeof(rill_transport_ops), .name = kind, .impl_size = sizeof(dgram),  \
-        .write = dgram_write, .close = dgram_close, .abort = dgram_abort,              \
-        .pause_reading = dgram_pause_reading, .resume_reading = dgram_resume_reading,  \
-        .peername = rill__dgram_peername, .sockname = rill__dgram_sockname,            \
-        .fd = rill__dgram_fd, .set_option = rill__dgram_set_option,                    \
-        .get_option = rill__dgram_get_option, .set_timeout = rill__dgram_set_timeout,  \
-        .finalize = dgram_finalize                                                     \
+#define DGRAM_OPS(kind)                                                                           \
+    {                                                                                             \
+        .size = sizeof(rill_transport_ops), .name = kind, .impl_size = sizeof(dgram),             \
+        .write = dgram_write, .close = dgram_close, .abort = dgram_abort,                         \
+        .pause_reading = dgram_pause_reading, .resume_reading = dgram_resume_reading,             \
+        .peername = rill__dgram_peername, .sockname = rill__dgram_sockname, .fd = rill__dgram_fd, \
+        .set_option = rill__dgram_set_option, .get_option = rill__dgram_get_option,               \
+        .set_timeout = rill__dgram_set_timeout, .finalize = dgram_finalize                        \
     }
 
 static const rill_transport_ops udp_ops = DGRAM_OPS("udp");

@@ -48,8 +48,8 @@ typedef struct dgram {
     rill_datagram_stats stats;
     size_t receive_max;
     int multicast_interface; /* As it was set; 0: the kernel's choice. */
-    const char *sentence; /* CLOSING: why, */
-    int code;             /* as connection_lost is told; */
+    const char *sentence;    /* CLOSING: why, */
+    int code;                /* as connection_lost is told; */
     uint8_t layer;
     uint8_t phase;
     uint8_t family;

@@ -90,8 +90,7 @@ addresses(plan *p, const char *host, int port, const char *path, const rill_addr
     if (port != 0 && host == NULL)
         return usage(p->loop, passive ? "local_port needs local_host" : "port needs host");
     if (host != NULL)
-        return rill__host_addresses(
-            p->loop, host, port, p->options->family, passive, ret_addrs);
+        return rill__host_addresses(p->loop, host, port, p->options->family, passive, ret_addrs);
     if (path != NULL) {
         rc = rill_addr_unix(path, ret_addrs);
         return rc == 0 ? 1
@@ -111,8 +110,8 @@ collect(plan *p)
 {
     const rill_datagram_options *o = p->options;
 
-    p->local_count = addresses(
-        p, o->local_host, o->local_port, o->local_path, o->local_addr, true, p->local);
+    p->local_count =
+        addresses(p, o->local_host, o->local_port, o->local_path, o->local_addr, true, p->local);
     if (p->local_count < 0)
         return p->local_count;
     p->remote_count = addresses(p, o->host, o->port, o->path, o->addr, false, p->remote);
@@ -154,11 +153,9 @@ set_flags(const plan *p, int fd, rill_family family)
     if (rc == 0 && o->broadcast && family != RILL_FAMILY_UNIX)
         rc = p->loop->ops->dgrams->set_option(driver, fd, RILL_OPTION_BROADCAST, 1);
     if (rc == 0 && p->config.options.send_buffer != 0)
-        rc = sys->set_option(
-            driver, fd, RILL_OPTION_SEND_BUFFER, p->config.options.send_buffer);
+        rc = sys->set_option(driver, fd, RILL_OPTION_SEND_BUFFER, p->config.options.send_buffer);
     if (rc == 0 && p->config.options.recv_buffer != 0)
-        rc = sys->set_option(
-            driver, fd, RILL_OPTION_RECV_BUFFER, p->config.options.recv_buffer);
+        rc = sys->set_option(driver, fd, RILL_OPTION_RECV_BUFFER, p->config.options.recv_buffer);
     return rc;
 }
 
@@ -211,8 +208,7 @@ make(const plan *p, int fd, rill_family family, const rill_addr *remote, rill_tr
         .receive_max = p->receive_max,
         .remote = remote };
 
-    return rill__dgram_new(
-        p->loop, &birth, &p->config, p->protocol, p->arg, p->site, ret_t);
+    return rill__dgram_new(p->loop, &birth, &p->config, p->protocol, p->arg, p->site, ret_t);
 }
 
 /* A bound socket on; `path`: its file is new. */
@@ -289,8 +285,7 @@ fail_pair(const plan *p, const rill_addr *local, const rill_addr *remote, int rc
 static bool
 fits(const rill_addr *local, const rill_addr *remote)
 {
-    return local == NULL || remote == NULL ||
-           rill_addr_family(local) == rill_addr_family(remote);
+    return local == NULL || remote == NULL || rill_addr_family(local) == rill_addr_family(remote);
 }
 
 static int
@@ -328,8 +323,8 @@ begin(plan *p, const rill_datagram_options *options, rill_datagram_options *copy
     int rc = 0;
 
     if (options != NULL)
-        rc = rill__options_copy(p->loop, "rill_datagram_options", options, options->size, copy,
-            sizeof(*copy));
+        rc = rill__options_copy(
+            p->loop, "rill_datagram_options", options, options->size, copy, sizeof(*copy));
     if (rc < 0 || (rc = protocol_check(p->loop, p->protocol)) < 0)
         return rc;
     if (p->loop->freeing)
@@ -390,17 +385,15 @@ only_what_fits(const plan *p)
 static int
 adopt(const plan *p, int fd, rill_transport **ret_t)
 {
-    dgram_birth birth = { .fd = fd,
-        .inherited = true,
-        .details = p->options->details,
-        .receive_max = p->receive_max };
+    dgram_birth birth = {
+        .fd = fd, .inherited = true, .details = p->options->details, .receive_max = p->receive_max
+    };
     rill__driver *driver = p->loop->driver;
     rill_addr remote;
     int rc = p->loop->sys->public_fd(driver, fd);
 
     if (rc == RILL_ENOTSUP)
-        return rill__fail(
-            p->loop, rc, RILL_LAYER_TRANSPORT, "descriptors are not the simulator's");
+        return rill__fail(p->loop, rc, RILL_LAYER_TRANSPORT, "descriptors are not the simulator's");
     rc = p->loop->ops->dgrams->probe(driver, fd, &birth.family, &birth.udp);
     if (rc < 0)
         return rill__fail(p->loop, RILL_EINVAL, RILL_LAYER_TRANSPORT,
@@ -411,8 +404,8 @@ adopt(const plan *p, int fd, rill_transport **ret_t)
     rc = p->loop->sys->adopt(driver, fd);
     if (rc == 0)
         rc = rill__dgram_new(p->loop, &birth, &p->config, p->protocol, p->arg, p->site, ret_t);
-    return rc < 0 ? rill__fail(p->loop, rc, RILL_LAYER_SYSTEM, "descriptor %d: %s", fd,
-                        rill_strerror(rc))
+    return rc < 0 ? rill__fail(
+                        p->loop, rc, RILL_LAYER_SYSTEM, "descriptor %d: %s", fd, rill_strerror(rc))
                   : 0;
 }
 

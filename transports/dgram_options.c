@@ -152,14 +152,13 @@ membership(rill_transport *t, const char *call, bool join, const char *group_tex
     if ((uint8_t)rill_addr_family(&group) != d->family ||
         (source_text != NULL && (uint8_t)rill_addr_family(&source) != d->family))
         return fail_member(t, RILL_EINVAL, call, "not of the endpoint's family: group", group_text);
-    rc = rill__dgram_ops_of(t)->membership(t->loop->driver, d->io.fd, join, &group,
-        source_text != NULL ? &source : NULL, index);
+    rc = rill__dgram_ops_of(t)->membership(
+        t->loop->driver, d->io.fd, join, &group, source_text != NULL ? &source : NULL, index);
     return rc < 0 ? fail_member(t, rc, call, "group", group_text) : 0;
 }
 
 int
-rill_transport_join(
-    rill_transport *t, const char *group, const char *source, const char *interface)
+rill_transport_join(rill_transport *t, const char *group, const char *source, const char *interface)
 {
     RILL__REQUIRE(t != NULL && group != NULL);
     rill__check_live(t, "rill_transport_join");

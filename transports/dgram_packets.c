@@ -130,8 +130,7 @@ rill__packets_peek(const rill__packets *packets, rill__departing *departing, siz
         for (size_t at = chunk->start; at < chunk->end && count < max;) {
             const packet *p = packet_at(chunk, at);
 
-            departing[count++] =
-                (rill__departing){ p + 1, p->len, p->has_address ? &p->to : NULL };
+            departing[count++] = (rill__departing){ p + 1, p->len, p->has_address ? &p->to : NULL };
             at += room_for(p->len);
         }
     }

@@ -3,11 +3,11 @@
  *
  * Inside a callback datagrams gather in the loop's stage, owned by one transport at a time, and
  * leave together when the callback returns (the loop's epilogue): the driver makes of them what the
- * kernel takes best. What it has no room for is queued and sent when there is. A datagram that meets
- * an error is dropped and the error told; those behind it go on.
+ * kernel takes best. What it has no room for is queued and sent when there is. A datagram that
+ * meets an error is dropped and the error told; those behind it go on.
  *
- * Invariants: staged datagrams of an endpoint mean that its queue is empty; queued ones that room is
- * waited for. What is staged has its place in the queue under the cap. Loop thread only.
+ * Invariants: staged datagrams of an endpoint mean that its queue is empty; queued ones that room
+ * is waited for. What is staged has its place in the queue under the cap. Loop thread only.
  */
 #include <errno.h>
 
@@ -81,8 +81,8 @@ send_some(dgram *d, const rill__departing *parts, size_t count, outcome *o)
     return (size_t)sent;
 }
 
-/* A Unix socket that is not connected is always writable: nobody tells when the receiver it has just
- * tried reads on. */
+/* A Unix socket that is not connected is always writable: nobody tells when the receiver it has
+ * just tried reads on. */
 static bool
 must_retry(const dgram *d)
 {
@@ -97,8 +97,8 @@ await_room(dgram *d, bool wanted)
 
     if (wanted && must_retry(d)) {
         if (!rill__timer_is_armed(&d->retry))
-            rill__timer_arm(t->loop, &d->retry,
-                rill__after(t->loop->ops->now(t->loop->driver), RETRY_DELAY));
+            rill__timer_arm(
+                t->loop, &d->retry, rill__after(t->loop->ops->now(t->loop->driver), RETRY_DELAY));
         return;
     }
     rc = rill__dgram_ops_of(t)->await_room(t->loop->driver, &d->io, wanted);
@@ -220,9 +220,9 @@ stage_datagram(dgram *d, const void *data, size_t len, const rill_addr *to)
     if (d->queue.count > 0 || d->phase != DGRAM_OPEN)
         return false;
     s = stage_of(loop);
-    s->parts[d->staged] = (rill__departing){ .data = s->bytes + loop->stage_len,
-        .len = len,
-        .to = stage_address(s, d->staged, to) };
+    s->parts[d->staged] = (rill__departing){
+        .data = s->bytes + loop->stage_len, .len = len, .to = stage_address(s, d->staged, to)
+    };
     if (len > 0)
         memcpy(s->bytes + loop->stage_len, data, len);
     loop->stage_len += len;

@@ -299,8 +299,8 @@ check(rill_transport *t, int fd, uint64_t offset, uint64_t *count)
     int64_t size;
 
     if ((t->refuse & RILL__REFUSE_DATAGRAM) != 0)
-        return rill__fail(t->loop, RILL_ENOTSUP, RILL_LAYER_TRANSPORT,
-            "sendfile: a file is no datagram");
+        return rill__fail(
+            t->loop, RILL_ENOTSUP, RILL_LAYER_TRANSPORT, "sendfile: a file is no datagram");
     if ((t->refuse & RILL__REFUSE_CLOSED) != 0)
         return rill__fail(t->loop, RILL_ECLOSED, RILL_LAYER_TRANSPORT, "sendfile: closed");
     if ((t->refuse & RILL__REFUSE_EOF) != 0)

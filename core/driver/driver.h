@@ -163,13 +163,12 @@ typedef struct rill__dgram_ops {
 
     /* In a receive record: how many pieces came; they are good until the next take on this loop.
      * -EAGAIN; or the network's answer to a datagram sent earlier, or another error. */
-    int (*take)(rill__driver *driver, rill__io *io, size_t receive_max,
-        const rill__arrived **ret_arrived);
+    int (*take)(
+        rill__driver *driver, rill__io *io, size_t receive_max, const rill__arrived **ret_arrived);
 
     /* Send the first ones, as many as the kernel takes: how many, at least 1, at most
      * RILL__DGRAM_MANY; -EAGAIN; or the error of the first, which is not sent then. */
-    int (*send)(
-        rill__driver *driver, rill__io *io, const rill__departing *departing, size_t count);
+    int (*send)(rill__driver *driver, rill__io *io, const rill__departing *departing, size_t count);
 
     /* Send records come while there is room, or no more. May fail with -ENOMEM. */
     int (*await_room)(rill__driver *driver, rill__io *io, bool wanted);

@@ -46,8 +46,8 @@ typedef struct rill_arrival {
 typedef struct rill_datagram_protocol {
     size_t size; /* Set by RILL_DATAGRAM_PROTOCOL or rill_datagram_protocol_default. */
 
-    /* Bytes of state for each endpoint: zeroed, aligned to 16, `self` of every callback, freed after
-     * connection_lost. With 0, `self` is the `arg` that was given with the protocol. */
+    /* Bytes of state for each endpoint: zeroed, aligned to 16, `self` of every callback, freed
+     * after connection_lost. With 0, `self` is the `arg` that was given with the protocol. */
     size_t state_size;
 
     void (*connection_made)(rill_transport *t, void *self, void *arg);
@@ -180,22 +180,22 @@ RILL_API int rill_adopt_datagram_socket_site(rill_loop *loop, int fd,
  * inside a callback at the callback's end, with the others, outside of one at once. What the kernel
  * has no room for is queued. `to` NULL: the endpoint's remote address.
  *
- * Returns 1 while more is welcome, 0 above the high mark (pause_writing has run); RILL_ECLOSED after
- * close, abort or loss; RILL_EINVAL without data, or for another `to` than the remote address;
+ * Returns 1 while more is welcome, 0 above the high mark (pause_writing has run); RILL_ECLOSED
+ * after close, abort or loss; RILL_EINVAL without data, or for another `to` than the remote address;
  * -EDESTADDRREQ without any destination; -EAFNOSUPPORT for an address of another family; -EMSGSIZE
  * above 65535 bytes on UDP; RILL_EOVERFLOW when the queue would pass its cap: then, as after every
  * error, this datagram is dropped and nothing else has changed; RILL_ENOTSUP for a stream. What
  * goes wrong later is told to error_received. May run pause_writing before it returns; runs nothing
  * else. asyncio: sendto.
  */
-RILL_API int rill_transport_sendto(
-    rill_transport *t, const void *data, size_t len, const rill_addr *to);
+RILL_API int
+rill_transport_sendto(rill_transport *t, const void *data, size_t len, const rill_addr *to);
 
 /*
  * Become a member of a multicast group, or leave it. `group` is a numeric multicast address;
- * `source` one that alone is listened to (RFC 4607), or NULL: all. `interface` is a name, "eth0", or
- * NULL: the kernel's choice. What is sent to the group and to the port that the endpoint is bound to
- * arrives. Returns 0; RILL_EADDRESS (no multicast address, no such interface); RILL_EINVAL for
+ * `source` one that alone is listened to (RFC 4607), or NULL: all. `interface` is a name, "eth0",
+ * or NULL: the kernel's choice. What is sent to the group and to the port that the endpoint is
+ * bound to arrives. Returns 0; RILL_EADDRESS (no multicast address, no such interface); RILL_EINVAL for
  * another family than the endpoint's; RILL_ECLOSED; RILL_ENOTSUP for what is no UDP;
  * -EADDRINUSE when it is a member already, -EADDRNOTAVAIL when it is none, -ENODEV, -ENOBUFS and
  * other errors of the kernel.
@@ -206,20 +206,20 @@ RILL_API int rill_transport_leave(
     rill_transport *t, const char *group, const char *source, const char *interface);
 
 typedef struct rill_datagram_stats {
-    size_t size;               /* Set it to sizeof(rill_datagram_stats) before the call. */
-    uint64_t received;         /* Datagrams delivered. */
-    uint64_t truncated;        /* Of these, cut to receive_max. */
-    uint64_t sent;             /* Datagrams the kernel took. */
-    uint64_t errors;           /* Told to error_received, or waiting to be told. */
-    uint64_t dropped;          /* Not sent: refused at the cap, or without memory. */
-    uint64_t receives, sends;  /* System calls that brought or took datagrams. */
-    size_t queued;             /* Datagrams in the queue now. */
-    bool connected;            /* To its remote address. */
+    size_t size;              /* Set it to sizeof(rill_datagram_stats) before the call. */
+    uint64_t received;        /* Datagrams delivered. */
+    uint64_t truncated;       /* Of these, cut to receive_max. */
+    uint64_t sent;            /* Datagrams the kernel took. */
+    uint64_t errors;          /* Told to error_received, or waiting to be told. */
+    uint64_t dropped;         /* Not sent: refused at the cap, or without memory. */
+    uint64_t receives, sends; /* System calls that brought or took datagrams. */
+    size_t queued;            /* Datagrams in the queue now. */
+    bool connected;           /* To its remote address. */
 } rill_datagram_stats;
 
 /* Fill in `ret_stats` up to its size. Returns 0; RILL_EINVAL; RILL_ENOTSUP for a stream. */
-RILL_API int rill_transport_get_datagram_stats(
-    const rill_transport *t, rill_datagram_stats *ret_stats);
+RILL_API int
+rill_transport_get_datagram_stats(const rill_transport *t, rill_datagram_stats *ret_stats);
 
 RILL_END
 

@@ -22,8 +22,7 @@ try_creating(void)
     static const rill_datagram_options good = { .size = sizeof(good), .local_host = "127.0.0.1" };
     const rill_addr empty = { .len = 0 };
 
-    WRONG(RILL_EINVAL,
-        rill_create_datagram_endpoint(NULL, &good, &dend_protocol, &end, &out.a));
+    WRONG(RILL_EINVAL, rill_create_datagram_endpoint(NULL, &good, &dend_protocol, &end, &out.a));
     WRONG(RILL_EINVAL, rill_create_datagram_endpoint(h.loop, &good, NULL, &end, &out.a));
     WRONG(RILL_EINVAL, rill_create_datagram_endpoint(h.loop, &good, &unsized, &end, &out.a));
     WRONG(RILL_EINVAL, create(NULL));
@@ -41,8 +40,7 @@ try_creating(void)
     WRONG(RILL_EADDRESS, create(&RILL_DATAGRAM_OPTIONS(.local_host = "nowhere")));
     WRONG(RILL_EINVAL, rill_adopt_datagram_socket(NULL, 0, NULL, &dend_protocol, &end, &out.a));
     WRONG(RILL_EINVAL, rill_adopt_datagram_socket(h.loop, 0, NULL, NULL, &end, &out.a));
-    WRONG(RILL_EINVAL,
-        rill_adopt_datagram_socket(h.loop, 0, &good, &dend_protocol, &end, &out.a));
+    WRONG(RILL_EINVAL, rill_adopt_datagram_socket(h.loop, 0, &good, &dend_protocol, &end, &out.a));
     WRONG(on_driver("sim") ? RILL_ENOTSUP : RILL_EINVAL,
         rill_adopt_datagram_socket(h.loop, -1, NULL, &dend_protocol, &end, &out.a));
 }

@@ -75,8 +75,8 @@ test_localhost_is_tried_in_both_families(void **unused)
     dend_open(&a, &h, &RILL_DATAGRAM_OPTIONS(.local_host = "localhost"));
     assert_int_equal(rill_addr_family(&a.addr), RILL_FAMILY_IPV6);
     dend_open(&b, &h,
-        &RILL_DATAGRAM_OPTIONS(
-            .local_host = "localhost", .host = "127.0.0.1", .port = 9, .unconnected = true));
+        &RILL_DATAGRAM_OPTIONS(.local_host = "localhost", .host = "127.0.0.1", .port = 9,
+            .unconnected = true));
     assert_int_equal(rill_addr_family(&b.addr), RILL_FAMILY_IPV4);
 }
 
@@ -338,8 +338,8 @@ test_options_of_streams_are_refused(void **unused)
     const rill_transport_options idle = RILL_TRANSPORT_OPTIONS(.idle_timeout = RILL_S);
 
     (void)unused;
-    assert_code(make(&RILL_DATAGRAM_OPTIONS(.local_host = "127.0.0.1", .transport = &idle)),
-        RILL_EINVAL);
+    assert_code(
+        make(&RILL_DATAGRAM_OPTIONS(.local_host = "127.0.0.1", .transport = &idle)), RILL_EINVAL);
     assert_code(make(&RILL_DATAGRAM_OPTIONS(.local_host = "127.0.0.1", .receive_max = 2000000)),
         RILL_EINVAL);
 }

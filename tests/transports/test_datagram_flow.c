@@ -28,8 +28,7 @@ open_blocked(const rill_transport_options *options, bool connected)
     open_receiver();
     rill_transport_pause_reading(b.t);
     dend_open(&a, &h,
-        &RILL_DATAGRAM_OPTIONS(
-            .path = path, .unconnected = !connected, .transport = options));
+        &RILL_DATAGRAM_OPTIONS(.path = path, .unconnected = !connected, .transport = options));
 }
 
 static int

@@ -206,11 +206,11 @@ test_a_socket_of_another_type_is_not_adopted(void **unused)
 
     (void)unused;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-    assert_code(rill_adopt_datagram_socket(h.loop, fds[0], NULL, &dend_protocol, &c, NULL),
-        RILL_EINVAL);
+    assert_code(
+        rill_adopt_datagram_socket(h.loop, fds[0], NULL, &dend_protocol, &c, NULL), RILL_EINVAL);
     expect_last_error(&h, RILL_EINVAL, "no datagram socket");
-    assert_code(rill_adopt_datagram_socket(h.loop, fd,
-                    &RILL_DATAGRAM_OPTIONS(.reuse_port = true), &dend_protocol, &c, NULL),
+    assert_code(rill_adopt_datagram_socket(h.loop, fd, &RILL_DATAGRAM_OPTIONS(.reuse_port = true),
+                    &dend_protocol, &c, NULL),
         RILL_EINVAL);
     expect_last_error(&h, RILL_EINVAL, "reuse_port cannot be asked for");
     (void)close(fds[0]);

@@ -243,10 +243,10 @@ static const struct {
 } option_names[] = {
     [RILL_OPTION_BROADCAST - RILL_OPTION_BROADCAST] = { { SOL_SOCKET, SOL_SOCKET },
         { SO_BROADCAST, SO_BROADCAST } },
-    [RILL_OPTION_TTL - RILL_OPTION_BROADCAST] = { { IPPROTO_IP, IPPROTO_IPV6 },
-        { IP_TTL, IPV6_UNICAST_HOPS } },
-    [RILL_OPTION_TOS - RILL_OPTION_BROADCAST] = { { IPPROTO_IP, IPPROTO_IPV6 },
-        { IP_TOS, IPV6_TCLASS } },
+    [RILL_OPTION_TTL -
+        RILL_OPTION_BROADCAST] = { { IPPROTO_IP, IPPROTO_IPV6 }, { IP_TTL, IPV6_UNICAST_HOPS } },
+    [RILL_OPTION_TOS -
+        RILL_OPTION_BROADCAST] = { { IPPROTO_IP, IPPROTO_IPV6 }, { IP_TOS, IPV6_TCLASS } },
     [RILL_OPTION_MULTICAST_TTL - RILL_OPTION_BROADCAST] = { { IPPROTO_IP, IPPROTO_IPV6 },
         { IP_MULTICAST_TTL, IPV6_MULTICAST_HOPS } },
     [RILL_OPTION_MULTICAST_LOOP - RILL_OPTION_BROADCAST] = { { IPPROTO_IP, IPPROTO_IPV6 },
@@ -516,9 +516,9 @@ put_message(struct rill__dgrams *d, size_t at, const rill__departing *first, siz
     }
     if (count == 1)
         return;
-    d->parts[at].iov_len = (size_t)((const uint8_t *)first[count - 1].data -
-                                    (const uint8_t *)first->data) +
-                           first[count - 1].len;
+    d->parts[at].iov_len =
+        (size_t)((const uint8_t *)first[count - 1].data - (const uint8_t *)first->data) +
+        first[count - 1].len;
     header->msg_control = d->sizes[at].bytes;
     header->msg_controllen = sizeof(d->sizes[at].bytes);
     c = CMSG_FIRSTHDR(header);

@@ -18,8 +18,8 @@ typedef struct rill__linux {
     rill__driver driver;
     /* Have the io's send record come when the socket takes bytes again. */
     int (*wait_writable)(rill__driver *driver, rill__io *io);
-    sigset_t signals; /* The thread's mask outside of run. */
-    bool guarded;     /* SIGPIPE is blocked. */
+    sigset_t signals;            /* The thread's mask outside of run. */
+    bool guarded;                /* SIGPIPE is blocked. */
     struct rill__dgrams *dgrams; /* Memory for datagrams; NULL before there is a socket for them. */
 } rill__linux;
 

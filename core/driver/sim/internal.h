@@ -201,7 +201,7 @@ typedef struct sim_port {
     sim_name remote;
     sim_socket *socket; /* NULL: TIME_WAIT */
     rill_ns expires;
-    bool given; /* By bind, not chosen for a connect. */
+    bool given;     /* By bind, not chosen for a connect. */
     bool datagrams; /* UDP's ports are not TCP's. */
     bool reuse_address;
     bool reuse_port;
@@ -478,16 +478,45 @@ sim_path *rill__sim_path_find(const sim_host *host, const rill_addr *addr);
 int rill__sim_path_new(sim_host *host, const rill_addr *addr, sim_path **ret_path);
 void rill__sim_path_free(sim_host *host, sim_path *path);
 
-/* ---- datagrams (dgram.c) ---- */
+/* ---- datagrams (dgram.c, flight.c) ---- */
 
-typedef struct sim_datagram sim_datagram;
+#define SIM_DATAGRAM_OVERHEAD ((size_t)256) /* Of one in a buffer. */
+
+typedef struct sim_datagram {
+    rill__link link; /* Of the flights, of a socket's queue, or of what a driver has taken. */
+    sim_event event;
+    rill_sim *sim;
+    sim_host *from_host;
+    sim_host *to_host;
+    uint64_t sender; /* The number of its socket. */
+    sim_name from;
+    sim_name to;
+    rill_addr from_unix;
+    int tos;
+    bool refusal; /* It is ICMP's answer to such a datagram. */
+    bool counted; /* In the sender's room. */
+    size_t size;  /* Of data. */
+    size_t len;
+    uint8_t data[];
+} sim_datagram;
 
 bool rill__sim_dgram_readable(const sim_socket *socket);
 bool rill__sim_dgram_writable(const sim_socket *socket);
 void rill__sim_dgram_closed(sim_socket *socket); /* Nobody has it any more. */
-void rill__sim_flights_done(rill_sim *sim);
 void rill__sim_dgrams_taken(sim_driver *driver); /* Forget what the last take gave. */
+
 bool rill__sim_is_multicast(const sim_name *name);
+/* NULL without memory. */
+sim_datagram *rill__sim_datagram_new(sim_socket *sender, const void *data, size_t len);
+void rill__sim_datagrams_free(rill__link *list);
+void rill__sim_flights_done(rill_sim *sim);
+/* NULL when it has no owner any more. */
+sim_socket *rill__sim_dgram_by_number(const rill_sim *sim, uint64_t number);
+bool rill__sim_dgram_has_room(const sim_socket *socket);
+/* In the socket's queue, if there is room. */
+void rill__sim_dgram_put(sim_socket *socket, sim_datagram *g);
+/* Send it over the network. Returns 0, -EAGAIN or the error. */
+int rill__sim_dgram_fly(sim_socket *socket, const rill__departing *p);
 
 /* ---- the driver (driver.c, completion.c, sys.c) ---- */
 

@@ -54,11 +54,10 @@ void
 rill__sim_trace_socket(const sim_socket *socket, enum sim_verb verb, uint64_t value)
 {
     rill__sim_trace(socket->sim, socket->host,
-        rill__sim_is_unix(socket)  ? SIM_OBJECT_UNIX
-        : socket->dgrams != NULL ? SIM_OBJECT_UDP
-                                 : SIM_OBJECT_TCP,
-        socket->number, verb, value,
-        0);
+        rill__sim_is_unix(socket) ? SIM_OBJECT_UNIX
+        : socket->dgrams != NULL  ? SIM_OBJECT_UDP
+                                  : SIM_OBJECT_TCP,
+        socket->number, verb, value, 0);
 }
 
 /* ---- printing ---- */
@@ -122,11 +121,10 @@ print_socket(const printer *to, const sim_socket *socket)
     const sim_socket *other = socket->other;
 
     print(to, " socket: %s %s#%" PRIu64 " %s%s rq=%zu sq=%zu", socket->host->name,
-        rill__sim_is_unix(socket)  ? "unix"
-        : socket->dgrams != NULL ? "udp"
-                                 : "tcp",
-        socket->number,
-        states[rill__sim_tcp_state(socket)],
+        rill__sim_is_unix(socket) ? "unix"
+        : socket->dgrams != NULL  ? "udp"
+                                  : "tcp",
+        socket->number, states[rill__sim_tcp_state(socket)],
         socket->owned ? socket->fd < 0 ? " (no descriptor)" : "" : " (orphan)",
         rill__sim_pipe_readable(&socket->in),
         other != NULL ? (size_t)(other->in.written - other->in.arrived) : (size_t)0);
