@@ -21,6 +21,7 @@
 #define RILL_DATAGRAM_H
 
 #include <rill/connect.h>
+#include <rill/task.h>
 #include <rill/transport.h>
 
 RILL_BEGIN
@@ -181,12 +182,12 @@ RILL_API int rill_adopt_datagram_socket_site(rill_loop *loop, int fd,
  * has no room for is queued. `to` NULL: the endpoint's remote address.
  *
  * Returns 1 while more is welcome, 0 above the high mark (pause_writing has run); RILL_ECLOSED
- * after close, abort or loss; RILL_EINVAL without data, or for another `to` than the remote address;
- * -EDESTADDRREQ without any destination; -EAFNOSUPPORT for an address of another family; -EMSGSIZE
- * above 65535 bytes on UDP; RILL_EOVERFLOW when the queue would pass its cap: then, as after every
- * error, this datagram is dropped and nothing else has changed; RILL_ENOTSUP for a stream. What
- * goes wrong later is told to error_received. May run pause_writing before it returns; runs nothing
- * else. asyncio: sendto.
+ * after close, abort or loss; RILL_EINVAL without data, or for another `to` than the remote
+ * address; -EDESTADDRREQ without any destination; -EAFNOSUPPORT for an address of another family;
+ * -EMSGSIZE above 65535 bytes on UDP; RILL_EOVERFLOW when the queue would pass its cap: then, as
+ * after every error, this datagram is dropped and nothing else has changed; RILL_ENOTSUP for a
+ * stream. What goes wrong later is told to error_received. May run pause_writing before it returns;
+ * runs nothing else. asyncio: sendto.
  */
 RILL_API int
 rill_transport_sendto(rill_transport *t, const void *data, size_t len, const rill_addr *to);
@@ -195,10 +196,10 @@ rill_transport_sendto(rill_transport *t, const void *data, size_t len, const ril
  * Become a member of a multicast group, or leave it. `group` is a numeric multicast address;
  * `source` one that alone is listened to (RFC 4607), or NULL: all. `interface` is a name, "eth0",
  * or NULL: the kernel's choice. What is sent to the group and to the port that the endpoint is
- * bound to arrives. Returns 0; RILL_EADDRESS (no multicast address, no such interface); RILL_EINVAL for
- * another family than the endpoint's; RILL_ECLOSED; RILL_ENOTSUP for what is no UDP;
- * -EADDRINUSE when it is a member already, -EADDRNOTAVAIL when it is none, -ENODEV, -ENOBUFS and
- * other errors of the kernel.
+ * bound to arrives. Returns 0; RILL_EADDRESS (no multicast address, no such interface);
+ * RILL_EINVAL for another family than the endpoint's; RILL_ECLOSED; RILL_ENOTSUP for what is no
+ * UDP; -EADDRINUSE when it is a member already, -EADDRNOTAVAIL when it is none, -ENODEV, -ENOBUFS
+ * and other errors of the kernel.
  */
 RILL_API int rill_transport_join(
     rill_transport *t, const char *group, const char *source, const char *interface);
@@ -220,6 +221,74 @@ typedef struct rill_datagram_stats {
 /* Fill in `ret_stats` up to its size. Returns 0; RILL_EINVAL; RILL_ENOTSUP for a stream. */
 RILL_API int
 rill_transport_get_datagram_stats(const rill_transport *t, rill_datagram_stats *ret_stats);
+
+/* ---- for tasks ---- */
+
+/*
+ * A datagram socket for tasks, which receive and send as if the calls blocked.
+ *
+ *     RILL_TRY(rill_datagram_open(&RILL_DATAGRAM_OPTIONS(.host = "192.0.2.1", .port = 123), &d));
+ *     rc = rill_datagram_send(d, question, sizeof(question), NULL);
+ *     n = rill_datagram_recv(d, answer, sizeof(answer), NULL);
+ *
+ * What arrives while nobody receives waits in a queue with an end: what comes then is dropped and
+ * counted. How long a call may take is said by a scope around it. A canceled recv takes no
+ * datagram, a canceled send has sent none. All functions are for the loop's thread.
+ */
+typedef struct rill_datagram rill_datagram;
+
+/* Of one datagram that was received; as rill_arrival, by value. */
+typedef struct rill_received {
+    rill_addr from;
+    rill_addr to; /* Zeroed when it is not known. */
+    uint32_t interface;
+    int tos;
+    bool truncated; /* To receive_max or to the caller's buffer. */
+} rill_received;
+
+/* The queue: so many datagrams, and bytes with RILL_DATAGRAM_OVERHEAD for each. */
+#define RILL_DATAGRAM_QUEUE_MAX   256
+#define RILL_DATAGRAM_QUEUE_BYTES ((size_t)1024 * 1024)
+
+/*
+ * Make one, as rill_create_datagram_endpoint does; does not wait. It is the caller's until
+ * rill_datagram_close. In a task. Returns as that; RILL_ENOTASK elsewhere. asyncio has streams
+ * alone.
+ */
+#define rill_datagram_open(options, ret_datagram) \
+    rill_datagram_open_site(options, RILL_SITE("datagrams"), ret_datagram)
+RILL_API RILL_MUST_CHECK int rill_datagram_open_site(
+    const rill_datagram_options *options, const char *site, rill_datagram **ret_datagram);
+
+/*
+ * Wait for a datagram and copy up to `cap` bytes of it to `buf`; several tasks get one each, in the
+ * order in which they came. `ret_received` may be NULL. A task's. Returns how many bytes, 0 for an
+ * empty one; an error of the network, once, after which to go on: -ECONNREFUSED, -EHOSTUNREACH...;
+ * RILL_ECLOSED after close, or what the endpoint was lost with; RILL_ECANCELED; RILL_ENOTASK;
+ * RILL_EWRONGLOOP; RILL_EINVAL without `buf`.
+ */
+RILL_API RILL_MUST_CHECK int64_t rill_datagram_recv(
+    rill_datagram *datagram, void *buf, size_t cap, rill_received *ret_received);
+
+/*
+ * Send one datagram, when the queue is below its high mark. A task's. Returns 0; else as
+ * rill_transport_sendto, or as recv for the end and for tasks. An error that shows later is told to
+ * a recv.
+ */
+RILL_API RILL_MUST_CHECK int
+rill_datagram_send(rill_datagram *datagram, const void *data, size_t len, const rill_addr *to);
+
+/* The transport, for groups, options, names and counters; NULL when it is lost. Its protocol is the
+ * library's. */
+RILL_API rill_transport *rill_datagram_transport(const rill_datagram *datagram);
+
+/* How many wait to be received, and how many were dropped so far for lack of room or memory. */
+RILL_API size_t rill_datagram_waiting(const rill_datagram *datagram);
+RILL_API uint64_t rill_datagram_dropped(const rill_datagram *datagram);
+
+/* The end, in a canceled task, too: what is queued is still sent, tasks that wait get RILL_ECLOSED,
+ * and `datagram` is no more. NULL is ignored. */
+RILL_API void rill_datagram_close(rill_datagram *datagram);
 
 RILL_END
 

@@ -2,6 +2,7 @@
  * Wrong calls of <rill/datagram.h>.
  */
 #include "dgrams.h"
+#include "tasks.h"
 #include "wrong.h"
 
 #include <errno.h>
@@ -86,6 +87,38 @@ try_telling(void)
     WRONG(RILL_EINVAL, rill_transport_set_option(t, RILL_OPTION_MULTICAST_INTERFACE, -1));
 }
 
+static rill_datagram *socket_of_a_task;
+
+static int
+open_one(void *unused)
+{
+    (void)unused;
+    return rill_datagram_open(&RILL_DATAGRAM_OPTIONS(.local_host = "127.0.0.1"), &socket_of_a_task);
+}
+
+/* Here no task runs: what only a task can ask is told RILL_ENOTASK where its arguments are
+ * right. */
+static void
+try_a_tasks(void)
+{
+    rill_datagram *d = NULL;
+
+    WRONG(RILL_EINVAL, rill_datagram_open(NULL, NULL));
+    WRONG(RILL_ENOTASK, rill_datagram_open(NULL, &d));
+    assert_code(tasks_run(&h, open_one, NULL), 0);
+    harness_settle(&h);
+    d = socket_of_a_task;
+    WRONG(RILL_EINVAL, (int)rill_datagram_recv(NULL, out.numbers, 4, NULL));
+    WRONG(RILL_EINVAL, (int)rill_datagram_recv(d, NULL, 4, NULL));
+    WRONG(RILL_ENOTASK, (int)rill_datagram_recv(d, out.numbers, 4, NULL));
+    WRONG(RILL_EINVAL, rill_datagram_send(NULL, "x", 1, NULL));
+    WRONG(RILL_EINVAL, rill_datagram_send(d, NULL, 1, NULL));
+    WRONG(RILL_ENOTASK, rill_datagram_send(d, "x", 1, NULL));
+    IGNORED(rill_datagram_close(NULL));
+    rill_datagram_close(d);
+    harness_settle(&h);
+}
+
 void
 wrong_datagrams(void)
 {
@@ -96,6 +129,7 @@ wrong_datagrams(void)
     try_sending();
     try_groups();
     try_telling();
+    try_a_tasks();
     dend_close(&end);
     harness_settle(&h);
 }
