@@ -277,6 +277,8 @@ on_lost(rill_transport *t, void *self, const rill_reason *why)
     (void)t;
     d->t = NULL;
     d->code = why->code != 0 ? why->code : RILL_ECLOSED;
+    if (d->loop->freeing) /* Who forgot to close it forgets this, too. */
+        (void)rill__packets_clear(d->loop, &d->queue);
     rill__flow_wake_all(&d->receivers, d->code);
     rill__flow_wake_all(&d->senders, 0);
     unpin(d);

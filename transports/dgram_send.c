@@ -44,21 +44,22 @@ typedef struct outcome {
     size_t queued;
 } outcome;
 
-static bool
+/* Returns how many found no memory: the last ones. */
+static size_t
 queue_rest(dgram *d, const rill__departing *parts, size_t count, outcome *o)
 {
     rill_transport *t = rill__base(d);
 
     for (size_t i = 0; i < count; i++) {
-        if (rill__packets_append(t->loop, &d->queue, parts[i].data, parts[i].len, parts[i].to) <
-            0) {
+        const rill__departing *p = &parts[i];
+
+        if (rill__packets_append(t->loop, &d->queue, p->data, p->len, p->to) < 0) {
             d->stats.dropped += count - i;
-            rill__dgram_trouble(d, -ENOMEM);
-            return false;
+            return count - i;
         }
-        o->queued += rill__packet_cost(parts[i].len);
+        o->queued += rill__packet_cost(p->len);
     }
-    return true;
+    return 0;
 }
 
 /* Send some of the first ones, or drop the first: how many are done with; 0: there is no room. */
@@ -118,12 +119,13 @@ settle(dgram *d, const outcome *o)
         t->bytes_out += o->sent;
 }
 
-/* All of them, which are not in the queue. */
-static void
+/* All of them, which are not in the queue. Returns how many were dropped without memory. */
+static size_t
 send_or_queue(dgram *d, const rill__departing *parts, size_t count)
 {
     outcome o = { 0 };
     size_t done = 0;
+    size_t dropped = 0;
 
     if (d->queue.count == 0) {
         while (done < count) {
@@ -135,10 +137,11 @@ send_or_queue(dgram *d, const rill__departing *parts, size_t count)
         }
     }
     if (done < count) {
-        (void)queue_rest(d, parts + done, count - done, &o);
+        dropped = queue_rest(d, parts + done, count - done, &o);
         await_room(d, true);
     }
     settle(d, &o);
+    return dropped;
 }
 
 /* ---- the stage ---- */
@@ -152,7 +155,8 @@ flush_stage(void *object)
 
     d->staged = 0;
     loop->stage_len = 0;
-    send_or_queue(d, stage_of(loop)->parts, count);
+    for (size_t dropped = send_or_queue(d, stage_of(loop)->parts, count); dropped > 0; dropped--)
+        rill__dgram_trouble(d, -ENOMEM);
 }
 
 static bool
@@ -345,6 +349,7 @@ rill_transport_sendto(rill_transport *t, const void *data, size_t len, const ril
         return !t->writing_paused;
     rill__dgram_flush_staged(d);
     one.to = to;
-    send_or_queue(d, &one, 1);
+    if (RILL__UNLIKELY(send_or_queue(d, &one, 1) > 0))
+        return refuse(t, -ENOMEM, "no memory for the queue");
     return !t->writing_paused;
 }

@@ -184,10 +184,10 @@ RILL_API int rill_adopt_datagram_socket_site(rill_loop *loop, int fd,
  * Returns 1 while more is welcome, 0 above the high mark (pause_writing has run); RILL_ECLOSED
  * after close, abort or loss; RILL_EINVAL without data, or for another `to` than the remote
  * address; -EDESTADDRREQ without any destination; -EAFNOSUPPORT for an address of another family;
- * -EMSGSIZE above 65535 bytes on UDP; RILL_EOVERFLOW when the queue would pass its cap: then, as
- * after every error, this datagram is dropped and nothing else has changed; RILL_ENOTSUP for a
- * stream. What goes wrong later is told to error_received. May run pause_writing before it returns;
- * runs nothing else. asyncio: sendto.
+ * -EMSGSIZE above 65535 bytes on UDP; RILL_EOVERFLOW when the queue would pass its cap, -ENOMEM
+ * without memory for it: then, as after every error, this datagram is dropped and nothing else has
+ * changed; RILL_ENOTSUP for a stream. What goes wrong later is told to error_received. May run
+ * pause_writing before it returns; runs nothing else. asyncio: sendto.
  */
 RILL_API int
 rill_transport_sendto(rill_transport *t, const void *data, size_t len, const rill_addr *to);

@@ -142,7 +142,7 @@ test_above_the_cap_a_datagram_is_refused_and_nothing_is_lost(void **unused)
     (void)unused;
     open_blocked(&marks, true);
     while ((rc = rill_transport_sendto(a.t, &count, 4, NULL)) >= 0)
-        count++;
+        assert_true(++count < 10000);
     assert_code(rc, RILL_EOVERFLOW);
     expect_last_error(&h, RILL_EOVERFLOW, "up to its cap");
     assert_int_equal(rill_transport_write_buffer_size(a.t), 1200);
