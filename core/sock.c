@@ -55,7 +55,7 @@ rill_sock_open(rill_loop *loop, rill_family family, rill_sock_type type, int *re
     if (type == RILL_SOCK_STREAM)
         rc = loop->sys->socket(loop->driver, family, ret_fd);
     else
-        rc = loop->sys->plain->open_datagram(loop->driver, family, ret_fd);
+        rc = loop->ops->dgrams->socket(loop->driver, family, ret_fd);
     return rc < 0 ? rill__fail_call(loop, rc, "rill_sock_open") : 0;
 }
 

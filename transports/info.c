@@ -67,6 +67,16 @@ is_option_value(rill_option option, int value)
     case RILL_OPTION_SEND_BUFFER:
     case RILL_OPTION_RECV_BUFFER:
         return value > 0;
+    case RILL_OPTION_BROADCAST:
+    case RILL_OPTION_MULTICAST_LOOP:
+        return value == 0 || value == 1;
+    case RILL_OPTION_TTL:
+        return value >= 1 && value <= 255;
+    case RILL_OPTION_TOS:
+    case RILL_OPTION_MULTICAST_TTL:
+        return value >= 0 && value <= 255;
+    case RILL_OPTION_MULTICAST_INTERFACE:
+        return value >= 0;
     }
     return false;
 }

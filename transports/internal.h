@@ -30,7 +30,8 @@ enum {
     RILL__REFUSE_CLOSED = 1,
     RILL__REFUSE_EOF = 2,
     RILL__REFUSE_SENDFILE = 4,
-    RILL__REFUSE_ONEWAY = 8 /* It only reads. */
+    RILL__REFUSE_ONEWAY = 8,   /* It only reads. */
+    RILL__REFUSE_DATAGRAM = 16 /* For good: it takes datagrams, not bytes. */
 };
 
 /*

@@ -307,6 +307,9 @@ refuse_write(rill_transport *t)
     if ((t->refuse & RILL__REFUSE_ONEWAY) != 0)
         return rill__fail(t->loop, RILL_ENOTSUP, RILL_LAYER_TRANSPORT,
             "write: this is the reading end of a pipe");
+    if ((t->refuse & RILL__REFUSE_DATAGRAM) != 0)
+        return rill__fail(t->loop, RILL_ENOTSUP, RILL_LAYER_TRANSPORT,
+            "write: this transport takes datagrams: use rill_transport_sendto");
     if ((t->refuse & RILL__REFUSE_CLOSED) == 0)
         code = (t->refuse & RILL__REFUSE_EOF) != 0 ? RILL_EEOFSENT : RILL_EBUSY;
     /* Only after close or abort: the loss of a peer that has just gone is not told yet. */
@@ -650,6 +653,9 @@ rill_transport_set_protocol(rill_transport *t, const rill_protocol *protocol, vo
     rc = rill__protocol_check(t->loop, protocol);
     if (rc < 0)
         return rc;
+    if ((t->refuse & RILL__REFUSE_DATAGRAM) != 0)
+        return rill__fail(t->loop, RILL_ENOTSUP, RILL_LAYER_TRANSPORT,
+            "set_protocol: a protocol of datagrams cannot be exchanged for one of streams");
     if (t->phase == RILL__PHASE_LOST)
         return rill__fail(t->loop, RILL_ECLOSED, RILL_LAYER_TRANSPORT, "set_protocol: lost");
     if (protocol->state_size != 0) {

@@ -69,7 +69,8 @@ typedef enum rill__io_kind {
     RILL__IO_LISTENER, /* recv records mean: accept_take. */
     RILL__IO_POLL,     /* A foreign descriptor: recv records mean readable, send ones writable. */
     RILL__IO_PIPE,     /* One end of a pipe, or what is used like one. */
-    RILL__IO_RIGHTS    /* A Unix stream socket that is read by rights->recv. */
+    RILL__IO_RIGHTS,   /* A Unix stream socket that is read by rights->recv. */
+    RILL__IO_DGRAM     /* A datagram socket: see rill__dgram_ops. */
 } rill__io_kind;
 
 /* What the end of a pipe is. */
@@ -120,6 +121,12 @@ typedef struct rill__io {
             uint64_t offset;
             uint64_t count;
         } file;
+        struct {
+            bool segments; /* The owner's, until the driver takes it back: see prepare. */
+            bool batch;    /* The rest is the driver's: several are received with one call, */
+            uint8_t lone;  /* which brought one only so many times in a row; */
+            uint8_t takes; /* and calls without it, until one looks for several again. */
+        } dgram;
     } out;
 } rill__io;
 
@@ -167,6 +174,61 @@ typedef struct rill__rights_ops {
     int64_t (*recv)(rill__driver *driver, rill__io *io, void *buf, size_t len, int *ret_fds,
         size_t max, size_t *ret_count);
 } rill__rights_ops;
+/* What came in one piece: a datagram, or several of one sender that the kernel has joined. */
+typedef struct rill__arrived {
+    const uint8_t *data;
+    size_t len;
+    size_t segment; /* 0: one datagram; else each is so long, but for the last, perhaps shorter. */
+    rill_addr from;
+    rill_addr to; /* Without a length: not known. */
+    uint32_t interface;
+    int tos; /* -1: not known. */
+    bool truncated;
+} rill__arrived;
+
+/* A datagram that goes; `to` NULL: where the socket is connected to. */
+typedef struct rill__departing {
+    const void *data;
+    size_t len;
+    const rill_addr *to;
+} rill__departing;
+
+#define RILL__DGRAM_MANY 64 /* The most in one call of send. */
+
+/* Datagram sockets: RILL__IO_DGRAM. They are subscribed, paused and closed as all others; a receive
+ * record means: take, a send record: there is room. None of these waits. */
+typedef struct rill__dgram_ops {
+    int (*socket)(rill__driver *driver, rill_family family, int *ret_fd);
+    /* Is it a datagram socket? Its family; `ret_udp`: of UDP. RILL_EINVAL: it is not. */
+    int (*probe)(rill__driver *driver, int fd, rill_family *ret_family, bool *ret_udp);
+    int (*connect)(rill__driver *driver, int fd, const rill_addr *addr);
+    /* As sys->unix_stale, for a socket of datagrams. */
+    int (*unix_stale)(rill__driver *driver, const rill_addr *addr);
+
+    /* Have memory to receive datagrams of `receive_max` bytes, and have the kernel tell of them
+     * what `details` wants. Returns 1 when one call can send several of one size as one piece
+     * (io->out.dgram.segments), or 0; -ENOMEM. */
+    int (*prepare)(rill__driver *driver, int fd, bool udp, size_t receive_max, bool details);
+
+    /* RILL_OPTION_BROADCAST and those behind it; the interface for multicast can only be set. */
+    int (*set_option)(rill__driver *driver, int fd, rill_option option, int value);
+    int (*get_option)(rill__driver *driver, int fd, rill_option option, int *ret_value);
+    /* `source` may be NULL. */
+    int (*membership)(rill__driver *driver, int fd, bool join, const rill_addr *group,
+        const rill_addr *source, uint32_t interface);
+
+    /* In a receive record: how many pieces came; they are good until the next take on this loop.
+     * -EAGAIN; or the network's answer to a datagram sent earlier, or another error. */
+    int (*take)(
+        rill__driver *driver, rill__io *io, size_t receive_max, const rill__arrived **ret_arrived);
+
+    /* Send the first ones, as many as the kernel takes: how many, at least 1, at most
+     * RILL__DGRAM_MANY; -EAGAIN; or the error of the first, which is not sent then. */
+    int (*send)(rill__driver *driver, rill__io *io, const rill__departing *departing, size_t count);
+
+    /* Send records come while there is room, or no more. May fail with -ENOMEM. */
+    int (*await_room)(rill__driver *driver, rill__io *io, bool wanted);
+} rill__dgram_ops;
 
 typedef struct rill__driver_ops {
     const char *name;
@@ -268,11 +330,11 @@ typedef struct rill__driver_ops {
 
     const rill__pipe_ops *pipes;
     const rill__rights_ops *rights;
+    const rill__dgram_ops *dgrams;
 } rill__driver_ops;
 
 /* Calls on sockets that belong to no io: they never wait, and say -EAGAIN where they would. */
 typedef struct rill__plain_ops {
-    int (*open_datagram)(rill__driver *driver, rill_family family, int *ret_fd);
     /* -EAGAIN unless calls on it return at once; 0; -EBADF. */
     int (*check)(rill__driver *driver, int fd);
     /* Bytes; 0: the end, or an empty datagram. `ret_from` may be NULL, and is empty where there is

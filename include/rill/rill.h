@@ -7,6 +7,7 @@
 #include <rill/addr.h>
 #include <rill/base.h>
 #include <rill/connect.h>
+#include <rill/datagram.h>
 #include <rill/error.h>
 #include <rill/executor.h>
 #include <rill/file.h>

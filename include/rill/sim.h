@@ -90,7 +90,15 @@ typedef enum rill_sim_personality {
     X(CONNECT_REFUSED, 30000, "connect_refused")                                              \
     X(SYN_LOSS, 60000, "syn_loss")         /* Tried again after 1 s, 2 s, 4 s... */           \
     X(BACKLOG_FULL, 30000, "backlog_full") /* As if the backlog were full; the same. */       \
-    X(ALLOCATION, 2000, "allocation")      /* rill_sim_allocator returns NULL. */
+    X(ALLOCATION, 2000, "allocation")      /* rill_sim_allocator returns NULL. */             \
+    X(DGRAM_LOSS, 60000, "dgram_loss")     /* A datagram never arrives. */                    \
+    X(DGRAM_DUPLICATE, 60000, "dgram_duplicate")                                              \
+    X(DGRAM_REORDER, 125000, "dgram_reorder")  /* It takes up to 5 ms more. */                \
+    X(DGRAM_TRUNCATE, 60000, "dgram_truncate") /* It is received cut. */                      \
+    X(DGRAM_REFUSED, 30000, "dgram_refused")   /* As if nobody had its port. */               \
+    X(DGRAM_FULL, 60000, "dgram_full")         /* The receiver's buffer has no room. */       \
+    X(DGRAM_AGAIN, 125000, "dgram_again")      /* EAGAIN from a send, though there is room */ \
+    X(DGRAM_ENOBUFS, 30000, "dgram_enobufs")   /* ENOBUFS from one. */
 
 #define RILL_SIM_FAULT_ENUM_(name, rate, text) RILL_SIM_FAULT_##name,
 typedef enum rill_sim_fault {

@@ -37,8 +37,7 @@ typedef enum rill_sock_type { RILL_SOCK_STREAM, RILL_SOCK_DATAGRAM } rill_sock_t
 
 /* Make a socket, non-blocking and close-on-exec, yours: rill_sock_close, or hand it to
  * rill_connect_accepted_socket and the like. Returns 0; RILL_EINVAL for RILL_FAMILY_ANY or an
- * unknown type; -EMFILE, -ENFILE, -ENOBUFS, -EAFNOSUPPORT (no IPv6 here); RILL_ENOTSUP: no
- * datagrams on the simulator; -ENOMEM. */
+ * unknown type; -EMFILE, -ENFILE, -ENOBUFS, -EAFNOSUPPORT (no IPv6 here); -ENOMEM. */
 RILL_API int rill_sock_open(rill_loop *loop, rill_family family, rill_sock_type type, int *ret_fd);
 
 /* Close it, readers and writers of it first (rill_add_reader). RILL_EBUSY while a task waits for

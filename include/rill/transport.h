@@ -268,7 +268,14 @@ typedef enum rill_option {
     RILL_OPTION_KEEPALIVE_COUNT,
     RILL_OPTION_LINGER,      /* seconds; -1 off */
     RILL_OPTION_SEND_BUFFER, /* bytes; the kernel doubles what is set */
-    RILL_OPTION_RECV_BUFFER  /* bytes */
+    RILL_OPTION_RECV_BUFFER, /* bytes */
+    /* Of datagrams over IP, see <rill/datagram.h>: */
+    RILL_OPTION_BROADCAST,          /* 0 or 1 */
+    RILL_OPTION_TTL,                /* 1..255; the hop limit of IPv6 */
+    RILL_OPTION_TOS,                /* 0..255, ECN in the low two bits; IPv6's traffic class */
+    RILL_OPTION_MULTICAST_TTL,      /* 0..255; 0: not beyond this machine */
+    RILL_OPTION_MULTICAST_LOOP,     /* 0 or 1: does this machine get what it sends? */
+    RILL_OPTION_MULTICAST_INTERFACE /* its index; 0: the kernel's choice, also until it is set */
 } rill_option;
 
 /* Set or read a socket option. Returns 0; RILL_ENOTSUP for another kind of transport; RILL_ECLOSED;

@@ -648,6 +648,7 @@ test_every_function(void **unused)
     wrong_streams();
     wrong_sock(a.t);
     wrong_pipes();
+    wrong_datagrams();
     rill_server_close(server);
     harness_settle(&h);
     try_a_closed_server();

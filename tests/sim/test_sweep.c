@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "raw_echo.h"
+#include "swarm.h"
 
 #define CLIENTS 6
 #define BYTES   40000
@@ -196,7 +197,7 @@ test_every_kind_fires(void **unused)
         raw_echo_stop(&r.echo, r.sim);
         assert_int_equal(rill_sim_free(r.sim), 0);
     }
-    for (int i = 0; i < RILL_SIM_FAULT_COUNT; i++) {
+    for (int i = 0; i < CONNECTION_FAULTS; i++) {
         /* Nothing is canceled here, and the loop has an allocator of its own. */
         if (i == RILL_SIM_FAULT_CANCEL_LOSES || i == RILL_SIM_FAULT_ALLOCATION)
             continue;

@@ -15,6 +15,10 @@
 #include <rill/rill.h>
 #include <rill/sim.h>
 
+/* The kinds that connections meet; those behind them have worlds of their own
+ * (tests/sim/test_datagram_faults.c). */
+#define CONNECTION_FAULTS (RILL_SIM_FAULT_ALLOCATION + 1)
+
 /* How often each kind of fault has fired. */
 typedef struct swarm_counts {
     uint64_t seeds;

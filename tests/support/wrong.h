@@ -118,6 +118,8 @@ void wrong_sock(rill_transport *tcp);
 void wrong_pipes(void);
 /* Every function of <rill/stream.h>. */
 void wrong_streams(void);
+/* Every function of <rill/datagram.h>. */
+void wrong_datagrams(void);
 
 /* Every function of <rill/restart.h>; the server is one of this loop. */
 void wrong_restart(rill_server *server);

@@ -446,6 +446,7 @@ epoll_close(rill__driver *driver)
 {
     epoll_driver *self = self_of(driver);
 
+    rill__linux_dgrams_free(&self->base);
     (void)close(self->event_fd);
     (void)close(self->epoll_fd);
     rill__free(driver->loop, self, sizeof(*self), RILL_TAG_DRIVER);
@@ -484,4 +485,5 @@ const rill__driver_ops rill__driver_epoll = {
     .poll_set = epoll_poll_set,
     .pipes = &rill__linux_pipes,
     .rights = &rill__linux_rights,
+    .dgrams = &rill__dgrams_linux,
 };

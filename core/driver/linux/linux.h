@@ -20,8 +20,9 @@ typedef struct rill__linux {
     rill__driver driver;
     /* Have the io's send record come when the socket takes bytes again. */
     int (*wait_writable)(rill__driver *driver, rill__io *io);
-    sigset_t signals; /* The thread's mask outside of run. */
-    bool guarded;     /* SIGPIPE is blocked. */
+    sigset_t signals;            /* The thread's mask outside of run. */
+    bool guarded;                /* SIGPIPE is blocked. */
+    struct rill__dgrams *dgrams; /* Memory for datagrams; NULL before there is a socket for them. */
 } rill__linux;
 
 /* The result of a system call: itself, or -errno. */
@@ -102,5 +103,10 @@ int rill__linux_sendfile_start(
 int64_t rill__linux_finish(rill__driver *driver, rill__io *io);
 void rill__linux_cancel(rill__driver *driver, rill__io *io);
 int rill__linux_shutdown_write(rill__driver *driver, rill__io *io);
+
+/* ---- dgram.c ---- */
+
+extern const rill__dgram_ops rill__dgrams_linux;
+void rill__linux_dgrams_free(rill__linux *self);
 
 #endif

@@ -15,22 +15,6 @@
 #define CHUNK ((size_t)0x7ffff000) /* What one call of sendfile moves at most. */
 
 static int
-plain_open_datagram(rill__driver *driver, rill_family family, int *ret_fd)
-{
-    static const int domains[] = {
-        [RILL_FAMILY_IPV4] = AF_INET, [RILL_FAMILY_IPV6] = AF_INET6, [RILL_FAMILY_UNIX] = AF_UNIX
-    };
-    int fd;
-
-    (void)driver;
-    fd = socket(domains[family], SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -errno;
-    *ret_fd = fd;
-    return 0;
-}
-
-static int
 plain_check(rill__driver *driver, int fd)
 {
     int flags = fcntl(fd, F_GETFL);
@@ -135,7 +119,6 @@ plain_sendfile(rill__driver *driver, int fd, int file_fd, uint64_t offset, uint6
 }
 
 const rill__plain_ops rill__plain_linux = {
-    .open_datagram = plain_open_datagram,
     .check = plain_check,
     .recv = plain_recv,
     .send = plain_send,

@@ -172,6 +172,8 @@ check_option(int fd, rill_option option)
 {
     int domain;
 
+    if (option >= RILL_OPTION_BROADCAST && option <= RILL_OPTION_MULTICAST_INTERFACE)
+        return RILL_ENOTSUP;
     if ((size_t)option >= sizeof(option_names) / sizeof(option_names[0]))
         return RILL_EINVAL;
     if (option_names[option].level != IPPROTO_TCP)

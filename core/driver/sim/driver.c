@@ -23,14 +23,24 @@ io_of(const rill__io *io)
     return io->driver_data;
 }
 
-/* The kernel takes in nothing for it by itself, whatever the personality. */
+/* ---- what is ready ---- */
+
+/* Does the kernel act for it by itself? What is only watched, datagrams and what is read along with
+ * descriptors are announced in both personalities, as the kernel's drivers do. */
 static bool
-is_watched(const rill__io *io)
+completes(const sim_io *self)
 {
-    return io->kind == RILL__IO_POLL || io->kind == RILL__IO_RIGHTS;
+    uint8_t kind = self->io->kind;
+
+    return rill__sim_completes(self->driver->sim) && kind != RILL__IO_POLL &&
+           kind != RILL__IO_RIGHTS && kind != RILL__IO_DGRAM;
 }
 
-/* ---- what is ready ---- */
+static bool
+sends_complete(const sim_io *self)
+{
+    return rill__sim_completes(self->driver->sim) && self->io->kind == RILL__IO_RIGHTS;
+}
 
 void
 rill__sim_io_mark(sim_io *self)
@@ -48,7 +58,7 @@ rill__sim_io_mark(sim_io *self)
 void
 rill__sim_io_notify(sim_io *self)
 {
-    if (rill__sim_completes(self->driver->sim) && !is_watched(self->io))
+    if (completes(self))
         rill__sim_completion_notify(self);
     else
         rill__sim_io_mark(self);
@@ -61,9 +71,9 @@ recv_is_due(const sim_io *self)
 
     if (!io->recv.active || io->recv.paused)
         return false;
-    if (is_watched(io))
-        return self->socket != NULL && (self->spurious_read || rill__sim_readable(self->socket));
-    if (rill__sim_completes(self->driver->sim))
+    if (self->socket == NULL)
+        return false;
+    if (completes(self))
         return self->held_first != NULL || (self->starved && rill__sim_readable(self->socket));
     return self->spurious_read || rill__sim_readable(self->socket);
 }
@@ -77,7 +87,7 @@ send_is_due(const sim_io *self)
         return true;
     if (!io->send.active)
         return false;
-    if (rill__sim_completes(self->driver->sim) && io->kind != RILL__IO_POLL)
+    if (completes(self) || sends_complete(self))
         return self->send_settled;
     if (self->canceled || self->spurious_write)
         return true;
@@ -289,7 +299,7 @@ sim_detach(rill__driver *driver, rill__io *io)
 static void
 look(sim_io *self)
 {
-    if (rill__sim_completes(self->driver->sim) && !is_watched(self->io))
+    if (completes(self))
         rill__sim_completion_want(self);
     rill__sim_io_mark(self);
 }
@@ -324,7 +334,8 @@ sim_recv_into(rill__driver *driver, rill__io *io, void *buf, size_t len)
 {
     sim_io *self = io_of(io);
 
-    if (rill__sim_completes(self_of(driver)->sim) && !is_watched(io))
+    (void)driver;
+    if (completes(self))
         return rill__sim_completion_take(self, buf, len);
     return rill__sim_io_recv(self, buf, len);
 }
@@ -590,6 +601,7 @@ sim_open(const rill__driver_config *config, rill__driver **ret_driver)
     atomic_init(&self->woken, false);
     rill__list_init(&self->ready);
     rill__list_init(&self->ios);
+    rill__list_init(&self->taken);
     rill__list_append(&sim->drivers, &self->link);
     sim->driver_count++;
     rill__sim_trace(sim, self->host, SIM_OBJECT_LOOP, self->number, SIM_LOOP, self->number, 0);
@@ -612,6 +624,7 @@ sim_close(rill__driver *driver)
     bool owns_world = self->owns_world;
 
     rill__sim_check(sim, rill__list_empty(&self->ios));
+    rill__sim_dgrams_taken(self);
     rill__sim_trace(sim, self->host, SIM_OBJECT_LOOP, self->number, SIM_LOOP_GONE, 0, 0);
     if (sim->cursor == &self->link)
         sim->cursor = self->link.next;
@@ -656,4 +669,5 @@ const rill__driver_ops rill__driver_sim = {
     .poll_set = sim_poll_set,
     .pipes = &rill__sim_pipes,
     .rights = &rill__sim_rights,
+    .dgrams = &rill__dgrams_sim,
 };

@@ -127,13 +127,24 @@ void rill__sim_choices_done(rill_sim *sim);
     X(LIFT, "lift with")                     \
     X(HEAL, "heal")                          \
     X(SCRIPT, "script")                      \
-    X(FAULT, "FAULT")
+    X(FAULT, "FAULT")                        \
+    X(DGRAM_SEND, "datagram sent, bytes")    \
+    X(DGRAM_ARRIVE, "datagram, bytes")       \
+    X(DGRAM_DROP, "datagram dropped, bytes") \
+    X(DGRAM_TAKE, "datagrams taken")         \
+    X(JOIN, "member of groups")
 
 #define SIM_VERB_ENUM_(name, text) SIM_##name,
 enum sim_verb { SIM_VERB_LIST(SIM_VERB_ENUM_) SIM_VERBS };
 #undef SIM_VERB_ENUM_
 
-enum sim_object { SIM_OBJECT_WORLD, SIM_OBJECT_TCP, SIM_OBJECT_UNIX, SIM_OBJECT_LOOP };
+enum sim_object {
+    SIM_OBJECT_WORLD,
+    SIM_OBJECT_TCP,
+    SIM_OBJECT_UNIX,
+    SIM_OBJECT_LOOP,
+    SIM_OBJECT_UDP
+};
 
 typedef struct sim_record {
     rill_ns at;
@@ -190,7 +201,8 @@ typedef struct sim_port {
     sim_name remote;
     sim_socket *socket; /* NULL: TIME_WAIT */
     rill_ns expires;
-    bool given; /* By bind, not chosen for a connect. */
+    bool given;     /* By bind, not chosen for a connect. */
+    bool datagrams; /* UDP's ports are not TCP's. */
     bool reuse_address;
     bool reuse_port;
     bool v6only;
@@ -348,6 +360,30 @@ typedef struct sim_unix {
     int64_t peer_pid; /* 0: no peer yet. */
 } sim_unix;
 
+#define SIM_GROUPS_MAX 20 /* net.ipv4.igmp_max_memberships */
+
+typedef struct sim_group {
+    sim_name group;
+    sim_name source; /* Without a family: all. */
+    uint32_t interface;
+} sim_group;
+
+/* What a datagram socket has beside a stream's (dgram.c). */
+typedef struct sim_dgrams {
+    rill__link queue; /* What arrived. */
+    size_t bytes;     /* Of that. */
+    size_t count;
+    size_t under_way; /* Sent, and not out of the send buffer. */
+    bool connected;
+    bool broadcast;
+    bool details;
+    uint64_t peer; /* Unix: the number of the socket it is connected to. */
+    int options[RILL_OPTION_MULTICAST_INTERFACE + 1];
+    sim_group groups[SIM_GROUPS_MAX];
+    size_t group_count;
+    uint64_t sends;
+} sim_dgrams;
+
 enum sim_step { SIM_STEP_SYN, SIM_STEP_ANSWER, SIM_STEP_REFUSED, SIM_STEP_RETRY };
 
 struct sim_socket {
@@ -369,7 +405,8 @@ struct sim_socket {
     int send_buffer, recv_buffer; /* As getsockopt says: twice the room. */
     int error;                    /* Pending, told once; as errno. */
     sim_port port;
-    sim_unix *names; /* Unix sockets only. */
+    sim_unix *names;    /* Unix sockets only. */
+    sim_dgrams *dgrams; /* Datagram sockets only. */
 
     sim_socket *other;
     sim_pipe in;
@@ -462,6 +499,50 @@ sim_path *rill__sim_path_find(const sim_host *host, const rill_addr *addr);
 int rill__sim_path_new(sim_host *host, const rill_addr *addr, sim_path **ret_path);
 void rill__sim_path_free(sim_host *host, sim_path *path);
 
+/* ---- datagrams (dgram.c, flight.c) ---- */
+
+#define SIM_DATAGRAM_OVERHEAD ((size_t)256) /* Of one in a buffer. */
+
+typedef struct sim_datagram {
+    rill__link link; /* Of the flights, of a socket's queue, or of what a driver has taken. */
+    sim_event event;
+    rill_sim *sim;
+    sim_host *from_host;
+    sim_host *to_host;
+    uint64_t sender; /* The number of its socket. */
+    sim_name from;
+    sim_name to;
+    rill_addr from_unix;
+    int tos;
+    bool refusal; /* It is ICMP's answer to such a datagram. */
+    bool counted; /* In the sender's room. */
+    size_t size;  /* Of data. */
+    size_t len;
+    uint8_t data[];
+} sim_datagram;
+
+bool rill__sim_dgram_readable(const sim_socket *socket);
+bool rill__sim_dgram_writable(const sim_socket *socket);
+void rill__sim_dgram_closed(sim_socket *socket); /* Nobody has it any more. */
+/* One, by who has no io. Returns its length; -EAGAIN; or the error. */
+int64_t rill__sim_dgram_recv(
+    sim_driver *driver, sim_socket *socket, void *buf, size_t len, rill_addr *ret_from);
+int rill__sim_dgram_send(sim_socket *socket, const rill__departing *p);
+void rill__sim_dgrams_taken(sim_driver *driver); /* Forget what the last take gave. */
+
+bool rill__sim_is_multicast(const sim_name *name);
+/* NULL without memory. */
+sim_datagram *rill__sim_datagram_new(sim_socket *sender, const void *data, size_t len);
+void rill__sim_datagrams_free(rill__link *list);
+void rill__sim_flights_done(rill_sim *sim);
+/* NULL when it has no owner any more. */
+sim_socket *rill__sim_dgram_by_number(const rill_sim *sim, uint64_t number);
+bool rill__sim_dgram_has_room(const sim_socket *socket);
+/* In the socket's queue, if there is room. */
+void rill__sim_dgram_put(sim_socket *socket, sim_datagram *g);
+/* Send it over the network. Returns 0, -EAGAIN or the error. */
+int rill__sim_dgram_fly(sim_socket *socket, const rill__departing *p);
+
 /* ---- the driver (driver.c, completion.c, sys.c) ---- */
 
 enum sim_send_kind {
@@ -510,6 +591,8 @@ struct sim_io {
     int64_t soon_error;
 };
 
+#define SIM_TAKE_MANY 8
+
 struct sim_driver {
     rill__driver base;
     rill_sim *sim;
@@ -523,6 +606,8 @@ struct sim_driver {
     size_t closing;
     uint32_t number;
     uint64_t entropy_used;
+    rill__link taken; /* Datagrams that the last take gave. */
+    rill__arrived arrived[SIM_TAKE_MANY];
 };
 
 extern const rill__sys_ops rill__sys_sim;
@@ -532,6 +617,7 @@ extern const rill__pipe_ops rill__sim_pipes;
 
 /* The error with which making a socket or a pipe fails now, or 0. */
 int rill__sim_make_fault(sim_host *host);
+extern const rill__dgram_ops rill__dgrams_sim;
 
 static inline bool rill__sim_completes(const rill_sim *sim);
 
@@ -633,6 +719,7 @@ struct rill_sim {
 
     rill__link peers;
     rill__link scripts;
+    rill__link flights; /* Datagrams under way. */
 
     uint64_t trace_hash;
     uint64_t trace_count;

@@ -13,15 +13,6 @@ socket_of(rill__driver *driver, int fd)
 }
 
 static int
-plain_open_datagram(rill__driver *driver, rill_family family, int *ret_fd)
-{
-    (void)driver;
-    (void)family;
-    (void)ret_fd;
-    return RILL_ENOTSUP;
-}
-
-static int
 plain_check(rill__driver *driver, int fd)
 {
     return socket_of(driver, fd) != NULL ? 0 : -EBADF;
@@ -34,6 +25,8 @@ plain_recv(rill__driver *driver, int fd, void *buf, size_t len, rill_addr *ret_f
 
     if (socket == NULL)
         return -EBADF;
+    if (socket->dgrams != NULL)
+        return rill__sim_dgram_recv((sim_driver *)driver, socket, buf, len, ret_from);
     if (ret_from != NULL)
         memset(ret_from, 0, sizeof(*ret_from)); /* A stream tells none. */
     return rill__sim_call_recv(socket, buf, len);
@@ -44,9 +37,14 @@ plain_send(rill__driver *driver, int fd, const void *data, size_t len, const ril
 {
     sim_socket *socket = socket_of(driver, fd);
     rill__iov part = { data, len };
+    int rc;
 
     if (socket == NULL)
         return -EBADF;
+    if (socket->dgrams != NULL) {
+        rc = rill__sim_dgram_send(socket, &(rill__departing){ data, len, to });
+        return rc < 0 ? rc : (int64_t)len;
+    }
     if (to != NULL && socket->state == SIM_CONNECTED && rill__sim_is_unix(socket))
         return -EISCONN;
     return rill__sim_call_send(socket, &part, 1);
@@ -72,6 +70,8 @@ plain_connect(rill__driver *driver, int fd, const rill_addr *addr)
 
     if (socket == NULL)
         return -EBADF;
+    if (socket->dgrams != NULL)
+        return rill__dgrams_sim.connect(driver, fd, addr);
     if (socket->state == SIM_CONNECTING)
         return -EINPROGRESS;
     rc = rill__sim_connect(socket, addr);
@@ -108,7 +108,6 @@ plain_sendfile(rill__driver *driver, int fd, int file_fd, uint64_t offset, uint6
 }
 
 const rill__plain_ops rill__plain_sim = {
-    .open_datagram = plain_open_datagram,
     .check = plain_check,
     .recv = plain_recv,
     .send = plain_send,

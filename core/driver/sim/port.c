@@ -62,7 +62,8 @@ conflicts(const sim_socket *socket, const sim_name *name, const sim_port *other)
 {
     bool listens = other->socket != NULL && other->socket->state == SIM_LISTENING;
 
-    if (!addresses_meet(name, socket->v6only, &other->local, other->v6only))
+    if (other->datagrams != (socket->dgrams != NULL) ||
+        !addresses_meet(name, socket->v6only, &other->local, other->v6only))
         return false;
     if (socket->reuse_address && other->reuse_address && !listens)
         return false;
@@ -86,6 +87,7 @@ enter(sim_socket *socket, const sim_name *local, const sim_name *remote, bool gi
     port->socket = socket;
     port->local = *local;
     port->given = given;
+    port->datagrams = socket->dgrams != NULL;
     port->reuse_address = socket->reuse_address;
     port->reuse_port = socket->reuse_port;
     port->v6only = socket->v6only;
@@ -107,7 +109,8 @@ rill__sim_port_bind(sim_socket *socket, const sim_name *name)
 
     if (socket->port.local.family != RILL_FAMILY_ANY)
         return -EINVAL;
-    if (!rill__sim_wildcard(name) && !rill__sim_is_local(socket->host, name))
+    if (!rill__sim_wildcard(name) && !rill__sim_is_local(socket->host, name) &&
+        !(socket->dgrams != NULL && rill__sim_is_multicast(name)))
         return -EADDRNOTAVAIL;
     if (name->port != 0) {
         if (is_taken(socket, name))
@@ -127,10 +130,12 @@ rill__sim_port_bind(sim_socket *socket, const sim_name *name)
 }
 
 static bool
-pair_is_free(sim_host *host, const sim_name *local, const sim_name *remote)
+pair_is_free(const sim_socket *socket, const sim_name *local, const sim_name *remote)
 {
-    FOR_EACH_USER(host, port, local->port)
+    FOR_EACH_USER(socket->host, port, local->port)
     {
+        if (port->datagrams != (socket->dgrams != NULL))
+            continue;
         if (port->given)
             return false;
         if (port->remote.port == remote->port && rill__sim_same_address(&port->remote, remote) &&
@@ -160,7 +165,7 @@ rill__sim_port_connect(sim_socket *socket, const sim_name *remote)
         if (tries++ == EPHEMERAL_COUNT)
             return -EADDRNOTAVAIL;
         source.port = next_ephemeral(socket->host);
-    } while (!pair_is_free(socket->host, &source, remote));
+    } while (!pair_is_free(socket, &source, remote));
     enter(socket, &source, remote, false);
     return 0;
 }

@@ -88,6 +88,8 @@ rill__sim_socket_free(sim_socket *socket)
     rill__sim_unreserve(sim, EVENTS_OF_SOCKET);
     rill__list_remove(&socket->all);
     rill__list_remove(&socket->listening);
+    if (socket->dgrams != NULL)
+        rill__sim_dgram_closed(socket);
     if (socket->names != NULL && socket->names->path != NULL)
         socket->names->path->socket = NULL;
     if (socket->names != NULL)
@@ -316,6 +318,8 @@ rill__sim_socket_fail(sim_socket *socket, int error)
 bool
 rill__sim_readable(const sim_socket *socket)
 {
+    if (socket->dgrams != NULL)
+        return rill__sim_dgram_readable(socket);
     if (socket->state == SIM_LISTENING)
         return socket->visible > 0;
     return rill__sim_pipe_readable(&socket->in) > 0 || socket->recv_shut || socket->error != 0;
@@ -327,6 +331,8 @@ rill__sim_writable(const sim_socket *socket)
 {
     size_t capacity = (size_t)socket->send_buffer;
 
+    if (socket->dgrams != NULL)
+        return rill__sim_dgram_writable(socket);
     if (socket->state == SIM_CONNECTING || socket->state == SIM_LISTENING)
         return false;
     if (socket->error != 0 || socket->send_shut || socket->state != SIM_CONNECTED)

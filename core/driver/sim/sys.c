@@ -220,6 +220,13 @@ sys_set_option(rill__driver *driver, int fd, rill_option option, int value)
         if (socket->other == NULL && !is_unix)
             socket->in.window_end = (uint64_t)socket->recv_buffer / 2;
         return 0;
+    case RILL_OPTION_BROADCAST:
+    case RILL_OPTION_TTL:
+    case RILL_OPTION_TOS:
+    case RILL_OPTION_MULTICAST_TTL:
+    case RILL_OPTION_MULTICAST_LOOP:
+    case RILL_OPTION_MULTICAST_INTERFACE:
+        return RILL_ENOTSUP; /* See dgram.c. */
     }
     return RILL_EINVAL;
 }
@@ -258,6 +265,13 @@ sys_get_option(rill__driver *driver, int fd, rill_option option, int *ret_value)
     case RILL_OPTION_RECV_BUFFER:
         *ret_value = socket->recv_buffer;
         return 0;
+    case RILL_OPTION_BROADCAST:
+    case RILL_OPTION_TTL:
+    case RILL_OPTION_TOS:
+    case RILL_OPTION_MULTICAST_TTL:
+    case RILL_OPTION_MULTICAST_LOOP:
+    case RILL_OPTION_MULTICAST_INTERFACE:
+        return RILL_ENOTSUP; /* See dgram.c. */
     }
     return RILL_EINVAL;
 }

@@ -55,15 +55,19 @@ rill__sim_kind_name(const sim_socket *socket)
 {
     if (socket->end != SIM_END_NONE)
         return "pipe";
-    return rill__sim_is_unix(socket) ? "unix" : "tcp";
+    if (rill__sim_is_unix(socket))
+        return "unix";
+    return socket->dgrams != NULL ? "udp" : "tcp";
 }
 
 void
 rill__sim_trace_socket(const sim_socket *socket, enum sim_verb verb, uint64_t value)
 {
     rill__sim_trace(socket->sim, socket->host,
-        rill__sim_is_unix(socket) ? SIM_OBJECT_UNIX : SIM_OBJECT_TCP, socket->number, verb, value,
-        0);
+        rill__sim_is_unix(socket) ? SIM_OBJECT_UNIX
+        : socket->dgrams != NULL  ? SIM_OBJECT_UDP
+                                  : SIM_OBJECT_TCP,
+        socket->number, verb, value, 0);
 }
 
 /* ---- printing ---- */
@@ -96,7 +100,7 @@ host_name(const rill_sim *sim, uint16_t number)
 static void
 print_event(const rill_sim *sim, const printer *to, uint64_t step)
 {
-    static const char *const kinds[] = { "", "tcp#", "unix#", "loop#" };
+    static const char *const kinds[] = { "", "tcp#", "unix#", "loop#", "udp#" };
     const sim_record *record = &sim->ring[step & (SIM_RING - 1)];
     rill_ns since = record->at - sim->start;
     char object[32] = "";

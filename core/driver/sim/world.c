@@ -222,6 +222,7 @@ configure(rill_sim *sim, const rill_sim_options *options)
     rill__list_init(&sim->drivers);
     rill__list_init(&sim->peers);
     rill__list_init(&sim->scripts);
+    rill__list_init(&sim->flights);
 }
 
 /* ---- life ---- */
@@ -233,6 +234,7 @@ destroy(rill_sim *sim)
 
     rill__sim_scripts_done(sim);
     rill__sim_peers_done(sim);
+    rill__sim_flights_done(sim);
     rill__sim_sockets_done(sim);
     rill__sim_hosts_done(sim);
     rill__sim_choices_done(sim);

@@ -411,6 +411,7 @@ uring_close(rill__driver *driver)
     uring_driver *self = uring_of(driver);
 
     uring_release_lent(self);
+    rill__linux_dgrams_free(&self->base);
     uring_ring_close(&self->ring);
     uring_buffers_done(&self->buffers);
     if (self->backend_fd >= 0)
@@ -452,4 +453,5 @@ const rill__driver_ops rill__driver_uring = {
     .poll_set = uring_poll_set,
     .pipes = &rill__linux_pipes,
     .rights = &rill__linux_rights,
+    .dgrams = &rill__dgrams_linux,
 };
