@@ -4,10 +4,10 @@
  *     udp DIRECTORY [ROUNDS [SECONDS]]
  *
  * DIRECTORY has the contestants, udp-NAME. In each round each one is started, asked for SECONDS by
- * so many sockets with so many datagrams in flight each, and killed. The figure is the CPU time that
- * the scheduler books to it, divided by the datagrams that came back; the ratio is the median over
- * the rounds of raw's figure in the same round to its own. Every reply's size is looked at; what is
- * lost is asked again after 50 ms of silence, and counted.
+ * so many sockets with so many datagrams in flight each, and killed. The figure is the CPU time
+ * that the scheduler books to it, divided by the datagrams that came back; the ratio is the median
+ * over the rounds of raw's figure in the same round to its own. Every reply's size is looked at;
+ * what is lost is asked again after 50 ms of silence, and counted.
  */
 #include <arpa/inet.h>
 #include <errno.h>

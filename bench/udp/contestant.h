@@ -1,6 +1,6 @@
 /*
- * What the UDP contestants share: each is `udp-NAME PORT`, an echo on 127.0.0.1 on one thread, until
- * it is killed. Valid C and C++.
+ * What the UDP contestants share: each is `udp-NAME PORT`, an echo on 127.0.0.1 on one thread,
+ * until it is killed. Valid C and C++.
  */
 #ifndef BENCH_UDP_CONTESTANT_H
 #define BENCH_UDP_CONTESTANT_H

@@ -1,5 +1,6 @@
 /*
- * The floor: epoll, and one recvmmsg and one sendmmsg of up to 32 datagrams for each event, by hand.
+ * The floor: epoll, and one recvmmsg and one sendmmsg of up to 32 datagrams for each event, by
+ * hand.
  */
 #include "contestant.h"
 
