@@ -38,6 +38,7 @@ void scene_restart(struct demo_result *result);
 void scene_slow_reader(struct demo_result *result);
 void scene_storm(struct demo_result *result);
 void scene_tasks(struct demo_result *result);
+void scene_udp(struct demo_result *result);
 
 /* What rill_demo --restart-server does: be a server of scene_restart. */
 int scene_restart_server(void);

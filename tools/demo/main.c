@@ -27,6 +27,7 @@ static const struct demo_scene scenes[] = {
     { "echo", 60, scene_echo },
     { "idle", 30, scene_idle },
     { "slow-reader", 30, scene_slow_reader },
+    { "udp", 30, scene_udp },
     { "tasks", 30, scene_tasks },
     { "restart", 20, scene_restart },
 #if DEMO_WITH_SIM
