@@ -179,6 +179,53 @@ rill_connect_write_pipe_site(rill_loop *loop, int fd, const rill_transport_optio
     return connect_pipe(loop, fd, true, options, protocol, arg, site, ret_transport);
 }
 
+/* ---- standard streams ---- */
+
+static int
+connect_standard(rill_loop *loop, int number, const rill_transport_options *options,
+    const rill_protocol *protocol, void *arg, const char *site, rill_transport **ret_transport)
+{
+    int fd = loop->ops->pipes->standard(loop->driver, number);
+    int rc;
+
+    if (fd == RILL_ENOTSUP)
+        return rill__fail(loop, fd, RILL_LAYER_TRANSPORT, "standard streams are not simulated");
+    if (fd < 0)
+        return rill__fail(
+            loop, fd, RILL_LAYER_SYSTEM, "standard descriptor %d: %s", number, rill_strerror(fd));
+    rc = connect_pipe(loop, fd, number != 0, options, protocol, arg, site, ret_transport);
+    if (rc < 0)
+        loop->sys->close_fd(loop->driver, fd, false);
+    return rc;
+}
+
+int
+rill_connect_stdin_site(rill_loop *loop, const rill_transport_options *options,
+    const rill_protocol *protocol, void *arg, const char *site, rill_transport **ret_transport)
+{
+    RILL__REQUIRE(loop != NULL);
+    rill__check_thread(loop, "rill_connect_stdin");
+    return connect_standard(loop, 0, options, protocol, arg, site, ret_transport);
+}
+
+int
+rill_connect_stdout_site(rill_loop *loop, const rill_transport_options *options,
+    const rill_protocol *protocol, void *arg, const char *site, rill_transport **ret_transport)
+{
+    RILL__REQUIRE(loop != NULL);
+    rill__check_thread(loop, "rill_connect_stdout");
+    return connect_standard(loop, 1, options, protocol, arg, site, ret_transport);
+}
+
+int
+rill_connect_stderr_site(rill_loop *loop, const rill_transport_options *options,
+    const rill_protocol *protocol, void *arg, const char *site, rill_transport **ret_transport)
+{
+    RILL__REQUIRE(loop != NULL);
+    rill__check_thread(loop, "rill_connect_stderr");
+    return connect_standard(loop, 2, options, protocol, arg, site, ret_transport);
+}
+
 /* ---- descriptors ---- */
 
 static_assert((int)RILL_PIPE_BLOCKING_READ == (int)RILL__PIPE_BLOCKING_READ, "passed on");
@@ -218,4 +265,37 @@ rill_pipe_close(rill_loop *loop, int fd)
         return refuse(loop, fd, false, rc);
     loop->sys->close_fd(loop->driver, fd, false);
     return 0;
+}
+
+static bool
+is_fifo_flags(unsigned flags)
+{
+    unsigned all = RILL_FIFO_READ | RILL_FIFO_WRITE | RILL_FIFO_CREATE | RILL_FIFO_STAY;
+    unsigned way = flags & (RILL_FIFO_READ | RILL_FIFO_WRITE);
+
+    return (flags & ~all) == 0 && (way == RILL_FIFO_READ || way == RILL_FIFO_WRITE);
+}
+
+int
+rill_fifo_open(rill_loop *loop, const char *path, unsigned flags, int mode)
+{
+    int fd;
+
+    RILL__REQUIRE(loop != NULL);
+    rill__check_thread(loop, "rill_fifo_open");
+    if (path == NULL || !is_fifo_flags(flags) || mode < 0 || mode > 07777)
+        return rill__fail(loop, RILL_EINVAL, RILL_LAYER_TRANSPORT,
+            "fifo: a path, one of RILL_FIFO_READ and _WRITE, and a mode up to 07777 are needed");
+    fd = loop->ops->pipes->open_fifo(loop->driver, path, flags, mode);
+    if (fd >= 0)
+        return fd;
+    if (fd == RILL_ENOTSUP)
+        return rill__fail(loop, fd, RILL_LAYER_TRANSPORT, "FIFOs are not simulated: rill_pipe is");
+    if (fd == RILL_EINVAL)
+        return rill__fail(loop, fd, RILL_LAYER_TRANSPORT, "fifo: %s is no FIFO", path);
+    if (fd == -ENXIO)
+        return rill__fail(loop, fd, RILL_LAYER_SYSTEM,
+            "fifo: nobody reads from %s yet: try again later, or open it with RILL_FIFO_STAY",
+            path);
+    return rill__fail(loop, fd, RILL_LAYER_SYSTEM, "fifo: %s: %s", path, rill_strerror(fd));
 }
