@@ -271,6 +271,12 @@ int rill__pipe_new(rill_loop *loop, int fd, int what, const rill__config *config
     const rill_protocol *protocol, void *arg, const char *site, bool inherited,
     rill_transport **ret_transport);
 
+/* The same for two ends, the reading one first, that came from the user; follow with
+ * rill__stream_open_soon. */
+int
+rill__duplex_new(rill_loop *loop, const int fds[2], const int whats[2], const rill__config *config,
+    const rill_protocol *protocol, void *arg, const char *site, rill_transport **ret_transport);
+
 /* ---- connects (connect.c) ---- */
 
 /* The family of a connected stream socket that comes from outside; else the error with its

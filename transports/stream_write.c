@@ -88,6 +88,8 @@ rill__stream_all_sent(stream *s)
 {
     outcome o = { 0 };
 
+    if (s->out_closed)
+        return true;
     if (!take_back(s, &o))
         return false;
     if (o.queued == 0)

@@ -56,6 +56,21 @@ rill_connect_write_pipe_site(rill_loop *loop, int fd, const rill_transport_optio
     const rill_protocol *protocol, void *arg, const char *site, rill_transport **ret_transport);
 
 /*
+ * Both as one transport, which receives from `read_fd` and sends to `write_fd` like a connection:
+ * write_eof closes the writing end alone, after the end of the input writing goes on if
+ * eof_received says so, and close flushes and closes both. That nobody reads any more is told by
+ * the first write, with -EPIPE, after what has arrived. Both descriptors belong to the library from
+ * success on; a terminal or socket for both directions has to be duplicated. Returns as
+ * rill_connect_read_pipe and rill_connect_write_pipe.
+ */
+#define rill_connect_pipes(loop, read_fd, write_fd, options, protocol, arg, ret_transport) \
+    rill_connect_pipes_site(                                                               \
+        loop, read_fd, write_fd, options, protocol, arg, RILL_SITE("pipes"), ret_transport)
+RILL_API int rill_connect_pipes_site(rill_loop *loop, int read_fd, int write_fd,
+    const rill_transport_options *options, const rill_protocol *protocol, void *arg,
+    const char *site, rill_transport **ret_transport);
+
+/*
  * The standard streams as transports, over a duplicate of descriptor 0, 1 or 2: these stay open and
  * as they are, also after the transport. So whoever reads the standard output sees its end only
  * when the process ends; for an earlier one give descriptor 1 itself to rill_connect_write_pipe.
@@ -76,6 +91,13 @@ RILL_API int rill_connect_stdout_site(rill_loop *loop, const rill_transport_opti
     rill_connect_stderr_site(                                            \
         loop, options, protocol, arg, RILL_SITE("standard error"), ret_transport)
 RILL_API int rill_connect_stderr_site(rill_loop *loop, const rill_transport_options *options,
+    const rill_protocol *protocol, void *arg, const char *site, rill_transport **ret_transport);
+
+/* Standard input and output as one transport, see rill_connect_pipes. */
+#define rill_connect_stdio(loop, options, protocol, arg, ret_transport) \
+    rill_connect_stdio_site(                                            \
+        loop, options, protocol, arg, RILL_SITE("standard streams"), ret_transport)
+RILL_API int rill_connect_stdio_site(rill_loop *loop, const rill_transport_options *options,
     const rill_protocol *protocol, void *arg, const char *site, rill_transport **ret_transport);
 
 /* For rill_pipe: this end is for a process that expects to wait. */

@@ -77,9 +77,28 @@ try_standard_streams(void)
     WRONG(RILL_EINVAL, rill_connect_stdin(NULL, NULL, &endpoint_protocol, NULL, &out.a));
     WRONG(RILL_EINVAL, rill_connect_stdout(NULL, NULL, &endpoint_protocol, NULL, &out.a));
     WRONG(RILL_EINVAL, rill_connect_stderr(NULL, NULL, &endpoint_protocol, NULL, &out.a));
+    WRONG(RILL_EINVAL, rill_connect_stdio(NULL, NULL, &endpoint_protocol, NULL, &out.a));
+    WRONG(code, rill_connect_stdio(h.loop, NULL, NULL, NULL, &out.a));
     WRONG(code, rill_connect_stdin(h.loop, NULL, NULL, NULL, &out.a));
     WRONG(code, rill_connect_stdout(h.loop, unsized_options, &endpoint_protocol, NULL, &out.a));
     WRONG(code, rill_connect_stderr(h.loop, unknown_options, &endpoint_protocol, NULL, &out.a));
+}
+
+/* Of two ends, each is looked at, and both stay the caller's. */
+static void
+try_two(int read_fd, int write_fd)
+{
+    WRONG(RILL_EINVAL,
+        rill_connect_pipes(NULL, read_fd, write_fd, NULL, &endpoint_protocol, NULL, &out.a));
+    WRONG(RILL_EINVAL, rill_connect_pipes(h.loop, read_fd, write_fd, NULL, NULL, NULL, &out.a));
+    WRONG(RILL_EINVAL, rill_connect_pipes(h.loop, read_fd, write_fd, unsized_options,
+                           &endpoint_protocol, NULL, &out.a));
+    WRONG(RILL_EINVAL,
+        rill_connect_pipes(h.loop, write_fd, read_fd, NULL, &endpoint_protocol, NULL, &out.a));
+    WRONG(RILL_EINVAL,
+        rill_connect_pipes(h.loop, read_fd, read_fd, NULL, &endpoint_protocol, NULL, &out.a));
+    WRONG(RILL_EINVAL,
+        rill_connect_pipes(h.loop, write_fd, write_fd, NULL, &endpoint_protocol, NULL, &out.a));
 }
 
 static void
@@ -122,6 +141,7 @@ wrong_pipes(void)
     try_fifos();
     assert_int_equal(rill_pipe(h.loop, 0, &read_fd, &write_fd), 0);
     try_options(read_fd, write_fd);
+    try_two(read_fd, write_fd);
     WRONG(RILL_EINVAL, to_read(write_fd, NULL, &endpoint_protocol));
     WRONG(RILL_EINVAL, to_write(read_fd, NULL, &endpoint_protocol));
     assert_int_equal(rill_pipe_close(h.loop, read_fd), 0);

@@ -691,6 +691,126 @@ test_ends_that_nobody_takes_are_closed(void **unused)
     assert_int_equal(descriptor_count(), before);
 }
 
+/* ---- two pipes as one transport ---- */
+
+static int far_read, far_write; /* The other process's ends. */
+
+static void
+open_both(endpoint *e)
+{
+    int near_read;
+    int near_write;
+
+    pipe_descriptors(&h, &near_read, &far_write);
+    pipe_descriptors(&h, &far_read, &near_write);
+    assert_code(
+        rill_connect_pipes(h.loop, near_read, near_write, NULL, &endpoint_protocol, e, NULL), 0);
+    harness_until(&h, endpoint_is_made, e);
+}
+
+static void
+test_two_pipes_are_one_connection(void **unused)
+{
+    endpoint e;
+
+    (void)unused;
+    prepare();
+    endpoint_init(&e, &h);
+    e.keep_open = true;
+    open_both(&e);
+    pipe_connect_reader(&p, far_read);
+    pipe_connect_writer(&p, far_write, NULL);
+    (void)rill_transport_write(p.writes.t, "there", 5);
+    endpoint_await(&e, 5);
+    rill_transport_close(p.writes.t);
+    harness_until(&h, endpoint_has_eof, &e);
+    (void)rill_transport_write(e.t, "and back", 8);
+    endpoint_await(&p.reads, 8);
+    rill_transport_close(e.t);
+    harness_until(&h, endpoint_is_lost, &e);
+    harness_until(&h, endpoint_is_lost, &p.reads);
+    assert_string_equal(e.tape, "made data(5) eof lost(0)");
+    assert_string_equal(p.reads.tape, "made data(8) eof lost(RILL_EOF)");
+}
+
+static void
+test_the_writing_half_ends_alone(void **unused)
+{
+    endpoint e;
+
+    (void)unused;
+    prepare();
+    endpoint_init(&e, &h);
+    open_both(&e);
+    pipe_connect_reader(&p, far_read);
+    pipe_connect_writer(&p, far_write, NULL);
+    (void)rill_transport_write(e.t, "input", 5);
+    assert_code(rill_transport_write_eof(e.t), 0);
+    assert_code(rill_transport_write_eof(e.t), 0);
+    assert_code(rill_transport_write(e.t, "x", 1), RILL_EEOFSENT);
+    harness_until(&h, endpoint_is_lost, &p.reads);
+    assert_string_equal(p.reads.tape, "made data(5) eof lost(RILL_EOF)");
+    harness_settle(&h);
+    assert_false(e.lost);
+    (void)rill_transport_write(p.writes.t, "output", 6);
+    rill_transport_close(p.writes.t);
+    harness_until(&h, endpoint_is_lost, &e);
+    assert_string_equal(e.tape, "made data(6) eof lost(RILL_EOF)");
+}
+
+/* A program that has closed its input may have much to say. */
+static void
+test_input_goes_on_when_nobody_reads_the_output(void **unused)
+{
+    endpoint e;
+
+    (void)unused;
+    prepare();
+    endpoint_init(&e, &h);
+    open_both(&e);
+    pipe_connect_writer(&p, far_write, NULL);
+    assert_code(rill_pipe_close(h.loop, far_read), 0);
+    harness_settle(&h);
+    assert_false(e.lost);
+    (void)rill_transport_write(p.writes.t, "more", 4);
+    endpoint_await(&e, 4);
+    (void)rill_transport_write(p.writes.t, "last", 4);
+    (void)rill_transport_write(e.t, "lost", 4);
+    harness_until(&h, endpoint_is_lost, &e);
+    assert_string_equal(e.tape, "made data(8) lost(EPIPE)");
+}
+
+static void
+test_two_pipes_need_memory_for_both_or_take_none(void **unused)
+{
+    endpoint e;
+    int near_read;
+    int near_write;
+    int rc = -ENOMEM;
+
+    (void)unused;
+    prepare();
+    endpoint_init(&e, &h);
+    pipe_descriptors(&h, &near_read, &far_write);
+    pipe_descriptors(&h, &far_read, &near_write);
+    for (size_t n = 1; rc == -ENOMEM; n++) {
+        allocator_fail(&h.allocator, n, false);
+        rc = rill_connect_pipes(h.loop, near_read, near_write, NULL, &endpoint_protocol, &e, NULL);
+        allocator_heal(&h.allocator);
+        assert_true(n < 100);
+    }
+    assert_code(rc, 0);
+    harness_until(&h, endpoint_is_made, &e);
+    assert_code(rill_transport_fd(e.t), RILL_ENOTSUP);
+    pipe_connect_reader(&p, far_read);
+    pipe_connect_writer(&p, far_write, NULL);
+    (void)rill_transport_write(e.t, "x", 1);
+    endpoint_await(&p.reads, 1);
+    rill_transport_abort(e.t);
+    harness_until(&h, endpoint_is_lost, &e);
+    assert_code(e.why.code, RILL_EABORTED);
+}
+
 int
 main(void)
 {
@@ -727,6 +847,10 @@ main(void)
         CASE(test_a_failing_call_has_taken_nothing),
         CASE(test_memory_that_lacks_leaves_the_descriptors),
         CASE(test_ends_that_nobody_takes_are_closed),
+        CASE(test_two_pipes_are_one_connection),
+        CASE(test_the_writing_half_ends_alone),
+        CASE(test_input_goes_on_when_nobody_reads_the_output),
+        CASE(test_two_pipes_need_memory_for_both_or_take_none),
     };
 
     return run_cases(tests);
