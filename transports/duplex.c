@@ -2,8 +2,8 @@
  * Two pipes as one transport: it reads from one and writes to the other, like a connection.
  *
  * It is a stream (stream.c) over the writing end; the reading end is an io beside it. write_eof
- * closes the writing end alone. That nobody reads is found out by a write, as what comes in may
- * still be wanted. connection_lost waits for both ends. Loop thread only.
+ * closes the writing end alone, and so does a write that finds nobody to read it: what comes in is
+ * delivered to its end all the same. connection_lost waits for both ends. Loop thread only.
  */
 #include "transports/stream.h"
 
@@ -41,10 +41,27 @@ one_closed(rill__duplex *d)
         rill__stream_closed(&d->out);
 }
 
+/* What was queued is lost. Here and not where the write failed: that may be inside a call of the
+ * user's, in which nothing runs, and the memory was the driver's until now. */
+static void
+drop_output(stream *s)
+{
+    rill_transport *t = rill__base(s);
+
+    (void)rill__queue_clear(t->loop, &s->queue);
+    if (t->extra != NULL)
+        rill__drains_end(t, s->code);
+    rill_transport_account(t, -(int64_t)t->queued_bytes, 0);
+}
+
 static void
 on_out_close(rill__op *op)
 {
-    one_closed(RILL__CONTAINER(op, rill__duplex, out.io.close));
+    rill__duplex *d = RILL__CONTAINER(op, rill__duplex, out.io.close);
+
+    if (d->out.out_broken && d->out.phase == STREAM_OPEN)
+        drop_output(&d->out);
+    one_closed(d);
 }
 
 static void
@@ -64,6 +81,26 @@ rill__duplex_shut_out(stream *s)
         return;
     s->out_closed = true;
     loop->ops->close_io(loop->driver, &s->io, false);
+}
+
+/* A program that reads no more may still have much to say: its output is read to its end. */
+bool
+rill__duplex_out_failed(stream *s, int code)
+{
+    rill_transport *t = rill__base(s);
+
+    if (s->out_broken)
+        return true;
+    if (s->phase != STREAM_OPEN || t->closing || t->eof_received)
+        return false;
+    s->out_broken = true;
+    s->code = code;
+    t->refuse |= RILL__REFUSE_BROKEN;
+    rill__deadlines_send_done(s);
+    rill__stream_file_end(s, code);
+    s->out_closed = true;
+    t->loop->ops->close_io(t->loop->driver, &s->io, true);
+    return true;
 }
 
 void

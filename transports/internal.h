@@ -29,7 +29,8 @@ enum {
     RILL__REFUSE_CLOSED = 1,
     RILL__REFUSE_EOF = 2,
     RILL__REFUSE_SENDFILE = 4,
-    RILL__REFUSE_ONEWAY = 8 /* It only reads. */
+    RILL__REFUSE_ONEWAY = 8, /* It only reads. */
+    RILL__REFUSE_BROKEN = 16 /* Nobody reads what is written; there is input still. */
 };
 
 /*

@@ -118,6 +118,8 @@ rill__stream_write_failed(stream *s, int code)
 
     if (s->phase == STREAM_CLOSING || s->phase == STREAM_DYING)
         return;
+    if (RILL__UNLIKELY(s->is_duplex) && rill__duplex_out_failed(s, code))
+        return;
     if (!rill__wants_data(t)) {
         fail_kernel(s, code);
         return;
@@ -187,7 +189,7 @@ pump(stream *s)
         }
         turn_bytes += (size_t)sent;
         rill__stream_sent(s, (size_t)sent);
-        if (s->phase == STREAM_CLOSING) /* resume_writing aborted. */
+        if (s->phase == STREAM_CLOSING || s->out_closed) /* resume_writing did it. */
             return;
     }
     if (s->phase == STREAM_DYING || s->io.send.active)
@@ -232,7 +234,7 @@ on_send(rill__op *op)
         return;
     }
     rill__stream_sent(s, (size_t)sent);
-    if (s->phase == STREAM_OPEN || s->phase == STREAM_FLUSHING)
+    if ((s->phase == STREAM_OPEN || s->phase == STREAM_FLUSHING) && !s->out_closed)
         rill__stream_pump(s);
 }
 
@@ -261,7 +263,7 @@ rill__stream_close(rill_transport *t, void *impl)
 {
     stream *s = impl;
 
-    if (s->phase == STREAM_DYING) {
+    if (s->phase == STREAM_DYING || s->out_broken) {
         fail_kernel(s, s->code);
         return;
     }
@@ -270,6 +272,10 @@ rill__stream_close(rill_transport *t, void *impl)
         rill__stream_flush_staged(t->loop);
     if (s->phase != STREAM_OPEN)
         return;
+    if (s->out_broken) { /* By what was staged. */
+        fail_kernel(s, s->code);
+        return;
+    }
     s->phase = STREAM_FLUSHING;
     if (rill__queue_is_empty(&s->queue))
         (void)rill__stream_all_sent(s);
@@ -302,9 +308,12 @@ on_eof(stream *s)
     /* Nothing more can come; the record would repeat for ever. */
     ops_of(t)->pause(t->loop->driver, rill__stream_in(s));
     rill_transport_eof(t);
-    if (s->io.kind == RILL__IO_PIPE &&
-        !s->is_duplex) /* It has no other half that could be kept open. */
-        rill__transport_close(t, RILL_EOF);
+    if (s->io.kind != RILL__IO_PIPE)
+        return;
+    if (s->out_broken)
+        fail_kernel(s, s->code); /* Now that the input has ended, too. */
+    else if (!s->is_duplex)
+        rill__transport_close(t, RILL_EOF); /* It has no other half that could be kept open. */
 }
 
 static inline int64_t

@@ -45,6 +45,7 @@ typedef struct stream {
     bool file_active; /* A sendfile operation is in flight. */
     bool is_duplex;   /* It is the writing half of a rill__duplex. */
     bool out_closed;  /* Which is closed already; reading goes on. */
+    bool out_broken;  /* For `code`, which connection_lost will get. */
     uint8_t peer_len;
     uint8_t peer[STREAM_PEER];
 } stream;
@@ -83,6 +84,8 @@ typedef struct rill__duplex {
 
 void rill__duplex_end(stream *s);
 void rill__duplex_shut_out(stream *s);
+/* A write failed. Returns whether reading goes on. */
+bool rill__duplex_out_failed(stream *s, int code);
 
 /* The io that receives. */
 static inline rill__io *
@@ -148,6 +151,7 @@ rill__deadlines_received(stream *s)
 int rill__stream_sendfile(rill_transport *t, void *impl, int fd, uint64_t offset, uint64_t count);
 void rill__stream_sendfile_cancel(rill_transport *t, void *impl);
 void rill__stream_file_start(stream *s);
+void rill__stream_file_end(stream *s, int rc);
 void rill__stream_file_on_send(stream *s);
 
 #endif

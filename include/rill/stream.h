@@ -95,10 +95,11 @@ RILL_API RILL_MUST_CHECK int rill_stream_pair_site(
     const rill_stream_options *options, const char *site, rill_stream **ret_a, rill_stream **ret_b);
 
 /*
- * Read from, or write to, the end of a pipe, a FIFO, a terminal or another character device; or read
- * from one and write to another as one stream. Descriptors belong to the stream from success on; see
- * <rill/pipe.h> for what they may be, and for the end of a writer whose readers have gone. Writing
- * to a stream that only reads is RILL_ENOTSUP; reading from one that only writes finds the end.
+ * Read from, or write to, the end of a pipe, a FIFO, a terminal or another character device; or
+ * read from one and write to another as one stream. Descriptors belong to the stream from success
+ * on; see <rill/pipe.h> for what they may be, and for the end of a writer whose readers have gone.
+ * Writing to a stream that only reads is RILL_ENOTSUP; reading from one that only writes finds the
+ * end.
  * `options` may be NULL; those for connecting must not be set. A task's. Returns 0; as
  * rill_connect_read_pipe, rill_connect_write_pipe and rill_connect_pipes; RILL_ECANCELED,
  * RILL_ENOTASK. asyncio: connect_read_pipe, connect_write_pipe.
