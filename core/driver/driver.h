@@ -66,7 +66,8 @@ struct rill__op {
 typedef enum rill__io_kind {
     RILL__IO_STREAM,   /* Connected or connecting stream socket. */
     RILL__IO_LISTENER, /* recv records mean: accept_take. */
-    RILL__IO_POLL      /* A foreign descriptor: recv records mean readable, send ones writable. */
+    RILL__IO_POLL,     /* A foreign descriptor: recv records mean readable, send ones writable. */
+    RILL__IO_CHILD     /* A child process: a recv record means that it has ended (child.h). */
 } rill__io_kind;
 
 typedef struct rill__iov {
@@ -255,6 +256,8 @@ typedef struct rill__sys_ops {
 
     /* The descriptor a user may see, or RILL_ENOTSUP (simulator). */
     int (*public_fd)(rill__driver *driver, int fd);
+
+    const struct rill__processes_ops *processes; /* child.h */
 } rill__sys_ops;
 
 enum rill__flag {

@@ -19,6 +19,7 @@
 #include <rill/server.h>
 #include <rill/signal.h>
 #include <rill/stream.h>
+#include <rill/subprocess.h>
 #include <rill/sync.h>
 #include <rill/task.h>
 #include <rill/threads.h>

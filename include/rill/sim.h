@@ -90,6 +90,12 @@ typedef enum rill_sim_personality {
     X(CONNECT_REFUSED, 30000, "connect_refused")                                              \
     X(SYN_LOSS, 60000, "syn_loss")         /* Tried again after 1 s, 2 s, 4 s... */           \
     X(BACKLOG_FULL, 30000, "backlog_full") /* As if the backlog were full; the same. */       \
+    X(SPAWN_EAGAIN, 30000, "spawn_eagain") /* Starting a child: each of the three errors. */  \
+    X(SPAWN_ENOMEM, 30000, "spawn_enomem")                                                    \
+    X(SPAWN_EMFILE, 30000, "spawn_emfile")                                                    \
+    X(CHILD_KILLED, 60000, "child_killed")       /* By SIGKILL, in its first 50 ms. */        \
+    X(CHILD_DEAF, 250000, "child_deaf")          /* It outlives a SIGTERM. */                 \
+    X(CHILD_UNWATCHED, 60000, "child_unwatched") /* Its end is found by asking alone. */      \
     X(ALLOCATION, 2000, "allocation")      /* rill_sim_allocator returns NULL. */
 
 #define RILL_SIM_FAULT_ENUM_(name, rate, text) RILL_SIM_FAULT_##name,
@@ -414,6 +420,56 @@ RILL_API uint64_t rill_sim_peer_bytes_out(const rill_sim_peer *peer);
 /* The addresses of the connection or the listener. Returns 0, or -ENOTCONN. */
 RILL_API int rill_sim_peer_sockname(const rill_sim_peer *peer, rill_addr *ret_addr);
 RILL_API int rill_sim_peer_peername(const rill_sim_peer *peer, rill_addr *ret_addr);
+
+/* ---- programs and processes ---- */
+
+/*
+ * What rill_subprocess_exec starts on a simulated host: a program that you have registered there,
+ * made of functions. All are called outside of all loops, as in rill_sim_call_later, and may be
+ * NULL. A process runs until rill_sim_process_exit or a signal ends it.
+ */
+typedef struct rill_sim_process rill_sim_process;
+
+typedef struct rill_sim_program {
+    size_t size; /* sizeof(rill_sim_program) */
+
+    /* It begins, or has woken up (rill_sim_process_sleep). NULL: it does nothing until a signal
+     * comes. */
+    void (*run)(rill_sim_process *process, void *arg);
+
+    /* A signal has come, but for SIGKILL. True: it goes on; false, or NULL: what the signal does by
+     * default. */
+    bool (*signaled)(rill_sim_process *process, int signo, void *arg);
+
+    /* It has ended, however: the last call for it. */
+    void (*ended)(rill_sim_process *process, void *arg);
+
+    int exec_error; /* An errno: executing it fails with that. */
+} rill_sim_program;
+
+/* Register a program for a host (NULL: "local") by the exact name that it will be started by; a
+ * name that is not registered is ENOENT. `program` is copied. Returns 0; RILL_EINVAL (an unknown
+ * host, no name, no size, exec_error out of range); -EEXIST; -ENOMEM. */
+RILL_API int rill_sim_program_add(rill_sim *sim, const char *host, const char *name,
+    const rill_sim_program *program, void *arg);
+
+/* Its arguments, with a NULL behind them; until it ends. */
+RILL_API const char *const *rill_sim_process_argv(const rill_sim_process *process);
+RILL_API int64_t rill_sim_process_pid(const rill_sim_process *process);
+
+/* A pointer of yours; NULL at first. */
+RILL_API void rill_sim_process_set_data(rill_sim_process *process, void *data);
+RILL_API void *rill_sim_process_data(const rill_sim_process *process);
+
+/* End with `status` (its lowest 8 bits) after `delay`; a negative one is 0. Another call before
+ * that replaces it. */
+RILL_API void rill_sim_process_exit(rill_sim_process *process, int status, rill_ns delay);
+
+/* Have `run` called after `delay`; a negative one is 0. Another call before that replaces it. */
+RILL_API void rill_sim_process_sleep(rill_sim_process *process, rill_ns delay);
+
+/* Processes of a host (NULL: "local") that run, or have ended and were not asked how. */
+RILL_API size_t rill_sim_processes(const rill_sim *sim, const char *host);
 
 RILL_END
 

@@ -127,13 +127,22 @@ void rill__sim_choices_done(rill_sim *sim);
     X(LIFT, "lift with")                     \
     X(HEAL, "heal")                          \
     X(SCRIPT, "script")                      \
+    X(SPAWN, "spawn pid")                    \
+    X(SIGNAL, "signal")                      \
+    X(EXIT, "exit status")                   \
     X(FAULT, "FAULT")
 
 #define SIM_VERB_ENUM_(name, text) SIM_##name,
 enum sim_verb { SIM_VERB_LIST(SIM_VERB_ENUM_) SIM_VERBS };
 #undef SIM_VERB_ENUM_
 
-enum sim_object { SIM_OBJECT_WORLD, SIM_OBJECT_TCP, SIM_OBJECT_UNIX, SIM_OBJECT_LOOP };
+enum sim_object {
+    SIM_OBJECT_WORLD,
+    SIM_OBJECT_TCP,
+    SIM_OBJECT_UNIX,
+    SIM_OBJECT_LOOP,
+    SIM_OBJECT_PROCESS
+};
 
 typedef struct sim_record {
     rill_ns at;
@@ -537,6 +546,13 @@ void rill__sim_peer_notify(rill_sim_peer *peer);
 void rill__sim_peers_done(rill_sim *sim);
 void rill__sim_scripts_done(rill_sim *sim);
 
+/* ---- children (child.c) ---- */
+
+extern const struct rill__processes_ops rill__processes_sim;
+void rill__sim_processes_done(rill_sim *sim);
+/* Each has a descriptor by which it is watched. */
+size_t rill__sim_watched_children(const rill_sim *sim);
+
 /* ---- the world (world.c) ---- */
 
 typedef struct sim_fd_slot {
@@ -595,6 +611,9 @@ struct rill_sim {
 
     rill__link peers;
     rill__link scripts;
+    rill__link programs;
+    rill__link processes;
+    uint64_t process_numbers;
 
     uint64_t trace_hash;
     uint64_t trace_count;

@@ -222,6 +222,8 @@ configure(rill_sim *sim, const rill_sim_options *options)
     rill__list_init(&sim->drivers);
     rill__list_init(&sim->peers);
     rill__list_init(&sim->scripts);
+    rill__list_init(&sim->programs);
+    rill__list_init(&sim->processes);
 }
 
 /* ---- life ---- */
@@ -232,6 +234,7 @@ destroy(rill_sim *sim)
     rill_allocator allocator = sim->allocator;
 
     rill__sim_scripts_done(sim);
+    rill__sim_processes_done(sim);
     rill__sim_peers_done(sim);
     rill__sim_sockets_done(sim);
     rill__sim_hosts_done(sim);
