@@ -25,7 +25,12 @@ enum rill__phase {
 };
 
 /* Why writing is refused, a bitset. */
-enum { RILL__REFUSE_CLOSED = 1, RILL__REFUSE_EOF = 2, RILL__REFUSE_SENDFILE = 4 };
+enum {
+    RILL__REFUSE_CLOSED = 1,
+    RILL__REFUSE_EOF = 2,
+    RILL__REFUSE_SENDFILE = 4,
+    RILL__REFUSE_ONEWAY = 8 /* It only reads. */
+};
 
 /*
  * The base of every transport. `magic` and `loop` come first after the object, so that they survive
@@ -256,6 +261,15 @@ int rill__stream_new(rill_loop *loop, int fd, rill_family family, const rill_add
 void rill__stream_open(rill_transport *t);
 /* The same in the next turn. */
 void rill__stream_open_soon(rill_transport *t);
+
+/* ---- pipes (pipe.c) ---- */
+
+/* Make a transport over one end of a pipe, which is owned on success and never waits already.
+ * `what`: RILL__PIPE_*. `inherited`: the descriptor came from the user. Follow with
+ * rill__stream_open, rill__stream_open_soon or rill_transport_discard. */
+int rill__pipe_new(rill_loop *loop, int fd, int what, const rill__config *config,
+    const rill_protocol *protocol, void *arg, const char *site, bool inherited,
+    rill_transport **ret_transport);
 
 /* ---- connects (connect.c) ---- */
 

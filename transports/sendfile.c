@@ -298,6 +298,9 @@ check(rill_transport *t, int fd, uint64_t offset, uint64_t *count)
 {
     int64_t size;
 
+    if ((t->refuse & RILL__REFUSE_ONEWAY) != 0)
+        return rill__fail(t->loop, RILL_ENOTSUP, RILL_LAYER_TRANSPORT,
+            "sendfile: this is the reading end of a pipe");
     if ((t->refuse & RILL__REFUSE_CLOSED) != 0)
         return rill__fail(t->loop, RILL_ECLOSED, RILL_LAYER_TRANSPORT, "sendfile: closed");
     if ((t->refuse & RILL__REFUSE_EOF) != 0)

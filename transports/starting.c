@@ -192,6 +192,8 @@ static const char *
 step_name(uint8_t step)
 {
     switch ((enum rill__spawn_step)step) {
+    case RILL__SPAWN_PIPE:
+        return "no pipe";
     case RILL__SPAWN_FORK:
         return "no new process";
     case RILL__SPAWN_SESSION:

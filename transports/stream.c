@@ -80,8 +80,8 @@ discard_input(stream *s)
     rill_transport *t = rill__base(s);
     uint8_t waste[DISCARD_BYTES]; /* Not the hot buffer: who closes may still be reading from it. */
 
-    if (t->eof_received)
-        return;
+    if (t->eof_received || s->io.kind == RILL__IO_PIPE)
+        return; /* A pipe has no reset, and what is in it may be for another reader. */
     ops_of(t)->resume(t->loop->driver, &s->io);
     for (int i = 0; i < DISCARD_ROUNDS; i++) {
         if (ops_of(t)->recv_into(t->loop->driver, &s->io, waste, sizeof(waste)) <= 0)
@@ -245,8 +245,8 @@ stream_write_eof(rill_transport *t, void *impl)
         queue_empty(s);
 }
 
-static void
-stream_close(rill_transport *t, void *impl)
+void
+rill__stream_close(rill_transport *t, void *impl)
 {
     stream *s = impl;
 
@@ -270,8 +270,8 @@ stream_close(rill_transport *t, void *impl)
         rill__deadlines_close_begins(s);
 }
 
-static void
-stream_abort(rill_transport *t, void *impl, int code, const char *sentence)
+void
+rill__stream_abort(rill_transport *t, void *impl, int code, const char *sentence)
 {
     (void)t;
     rill__stream_die(impl, code, RILL_LAYER_TRANSPORT, sentence, true);
@@ -291,6 +291,8 @@ on_eof(stream *s)
     /* Nothing more can come; the record would repeat for ever. */
     ops_of(t)->pause(t->loop->driver, &s->io);
     rill_transport_eof(t);
+    if (s->io.kind == RILL__IO_PIPE) /* It has no other half that could be kept open. */
+        rill__transport_close(t, RILL_EOF);
 }
 
 static inline int64_t
@@ -377,8 +379,8 @@ on_recv(rill__op *op)
         rill__loop_push_op(rill__base(s)->loop, op);
 }
 
-static void
-stream_pause_reading(rill_transport *t, void *impl)
+void
+rill__stream_pause_reading(rill_transport *t, void *impl)
 {
     stream *s = impl;
 
@@ -386,8 +388,8 @@ stream_pause_reading(rill_transport *t, void *impl)
         ops_of(t)->pause(t->loop->driver, &s->io);
 }
 
-static void
-stream_resume_reading(rill_transport *t, void *impl)
+void
+rill__stream_resume_reading(rill_transport *t, void *impl)
 {
     stream *s = impl;
 
@@ -397,8 +399,8 @@ stream_resume_reading(rill_transport *t, void *impl)
 
 /* ---- leaving ---- */
 
-static int
-stream_detach(rill_transport *t, void *impl, void *buf, size_t size, size_t *ret_len)
+int
+rill__stream_detach(rill_transport *t, void *impl, void *buf, size_t size, size_t *ret_len)
 {
     stream *s = impl;
     int64_t unread;
@@ -425,8 +427,8 @@ stream_detach(rill_transport *t, void *impl, void *buf, size_t size, size_t *ret
 
 /* ---- making ---- */
 
-static void
-finalize(rill_transport *t, void *impl)
+void
+rill__stream_finalize(rill_transport *t, void *impl)
 {
     stream *s = impl;
 
@@ -434,23 +436,48 @@ finalize(rill_transport *t, void *impl)
     rill__free(t->loop, s->file, sizeof(*s->file), RILL_TAG_WRITE);
 }
 
-/* Two kinds that differ by name. */
-#define STREAM_OPS(kind)                                                                    \
-    {                                                                                       \
-        .size = sizeof(rill_transport_ops), .name = kind, .impl_size = sizeof(stream),      \
-        .write = rill__stream_write, .write_ref = rill__stream_write_ref,                   \
-        .write_eof = stream_write_eof, .close = stream_close, .abort = stream_abort,        \
-        .pause_reading = stream_pause_reading, .resume_reading = stream_resume_reading,     \
-        .peername = rill__stream_peername, .sockname = rill__stream_sockname,               \
-        .fd = rill__stream_fd, .credentials = rill__stream_credentials,                     \
-        .tcp_info = rill__stream_tcp_info, .set_option = rill__stream_set_option,           \
-        .get_option = rill__stream_get_option, .set_timeout = rill__stream_set_timeout,     \
-        .sendfile = rill__stream_sendfile, .sendfile_cancel = rill__stream_sendfile_cancel, \
-        .detach = stream_detach, .finalize = finalize                                       \
+/* Two kinds that differ by name; pipe.c has two more. */
+#define STREAM_OPS(kind)                                                                         \
+    {                                                                                            \
+        .size = sizeof(rill_transport_ops), .name = kind, .impl_size = sizeof(stream),           \
+        .write = rill__stream_write, .write_ref = rill__stream_write_ref,                        \
+        .write_eof = stream_write_eof, .close = rill__stream_close, .abort = rill__stream_abort, \
+        .pause_reading = rill__stream_pause_reading,                                             \
+        .resume_reading = rill__stream_resume_reading, .peername = rill__stream_peername,        \
+        .sockname = rill__stream_sockname, .fd = rill__stream_fd,                                \
+        .credentials = rill__stream_credentials, .tcp_info = rill__stream_tcp_info,              \
+        .set_option = rill__stream_set_option, .get_option = rill__stream_get_option,            \
+        .set_timeout = rill__stream_set_timeout, .sendfile = rill__stream_sendfile,              \
+        .sendfile_cancel = rill__stream_sendfile_cancel, .detach = rill__stream_detach,          \
+        .finalize = rill__stream_finalize                                                        \
     }
 
 static const rill_transport_ops tcp_ops = STREAM_OPS("tcp");
 static const rill_transport_ops unix_ops = STREAM_OPS("unix");
+
+static rill__op_fn
+recv_fn(const stream *s)
+{
+    return (s->io.recv.pipe & RILL__PIPE_WRITES) != 0 ? rill__pipe_on_hangup : on_recv;
+}
+
+int
+rill__stream_attach(stream *s, int fd, rill__io_kind kind, const rill__config *config)
+{
+    rill_transport *t = rill__base(s);
+    int rc;
+
+    s->io.recv.fn = recv_fn(s);
+    s->io.send.fn = on_send;
+    s->io.close.fn = on_close;
+    s->close_timeout = config->options.close_timeout;
+    rc = rill__deadlines_init(s, &config->options);
+    if (rc == 0)
+        rc = ops_of(t)->attach(t->loop->driver, &s->io, fd, kind);
+    if (rc < 0)
+        rill_transport_discard(t);
+    return rc;
+}
 
 int
 rill__stream_new(rill_loop *loop, int fd, rill_family family, const rill_addr *peer,
@@ -465,18 +492,10 @@ rill__stream_new(rill_loop *loop, int fd, rill_family family, const rill_addr *p
     if (rc < 0)
         return rc;
     s = rill__impl(t);
-    s->io.recv.fn = on_recv;
-    s->io.send.fn = on_send;
-    s->io.close.fn = on_close;
     s->io.inherited = inherited;
-    s->close_timeout = config->options.close_timeout;
-    rc = rill__deadlines_init(s, &config->options);
-    if (rc == 0)
-        rc = loop->ops->attach(loop->driver, &s->io, fd, RILL__IO_STREAM);
-    if (rc < 0) {
-        rill_transport_discard(t);
+    rc = rill__stream_attach(s, fd, RILL__IO_STREAM, config);
+    if (rc < 0)
         return rc;
-    }
     rill__stream_set_peer(s, peer);
     *ret_transport = t;
     return 0;
@@ -506,7 +525,7 @@ on_open(rill__op *op)
 {
     stream *s = RILL__CONTAINER(op, stream, io.recv);
 
-    op->fn = on_recv;
+    op->fn = recv_fn(s);
     rill__stream_open(rill__base(s));
 }
 

@@ -1,7 +1,7 @@
 /*
  * The stream kind's struct and its parts: the stream itself (stream.c), writing (stream_write.c),
  * its deadlines (deadlines.c), what it tells about its socket (stream_info.c) and its sendfile
- * (stream_file.c).
+ * (stream_file.c); and the ends of pipes, which are streams that go one way (pipe.c).
  */
 #ifndef RILL__STREAM_H
 #define RILL__STREAM_H
@@ -54,6 +54,18 @@ void rill__stream_start_send(stream *s);
 void rill__stream_pump(stream *s);
 void rill__stream_sent(stream *s, size_t len);
 void rill__stream_write_failed(stream *s, int code);
+
+/* What the kinds of pipes share with those of sockets. */
+int rill__stream_attach(stream *s, int fd, rill__io_kind kind, const rill__config *config);
+void rill__stream_close(rill_transport *t, void *impl);
+void rill__stream_abort(rill_transport *t, void *impl, int code, const char *sentence);
+void rill__stream_pause_reading(rill_transport *t, void *impl);
+void rill__stream_resume_reading(rill_transport *t, void *impl);
+int rill__stream_detach(rill_transport *t, void *impl, void *buf, size_t size, size_t *ret_len);
+void rill__stream_finalize(rill_transport *t, void *impl);
+
+/* pipe.c: the receive record of a writing end. */
+void rill__pipe_on_hangup(rill__op *op);
 
 /* stream_write.c */
 void rill__stream_write(rill_transport *t, void *impl, const rill_iovec *parts, size_t count);

@@ -29,6 +29,8 @@ rill__stream_sendfile(rill_transport *t, void *impl, int fd, uint64_t offset, ui
 
     if (s->phase != STREAM_OPEN)
         return RILL_ECLOSED;
+    if ((s->io.recv.pipe & RILL__PIPE_SOCKET) != 0)
+        return RILL_ENOSENDFILE; /* It may be one that waits, and cannot be told not to. */
     s->file = rill__alloc_zeroed(t->loop, sizeof(*s->file), RILL_TAG_WRITE);
     if (s->file == NULL)
         return -ENOMEM;

@@ -191,7 +191,130 @@ on_made(rill__ready *ready)
     end_if_alone(p);
 }
 
+/* ---- pipes ---- */
+
+static void
+on_pipe_data(rill_transport *t, void *self, rill_slice in)
+{
+    const part *pipe = self;
+    rill_subprocess *p = pipe->process;
+
+    (void)t;
+    if (p->protocol->pipe_data_received != NULL)
+        p->protocol->pipe_data_received(p, p->self, pipe->fd, in);
+}
+
+static void
+on_pipe_pause(rill_transport *t, void *self)
+{
+    rill_subprocess *p = ((const part *)self)->process;
+
+    (void)t;
+    if (p->protocol->pause_writing != NULL)
+        p->protocol->pause_writing(p, p->self);
+}
+
+static void
+on_pipe_resume(rill_transport *t, void *self)
+{
+    rill_subprocess *p = ((const part *)self)->process;
+
+    (void)t;
+    if (p->protocol->resume_writing != NULL)
+        p->protocol->resume_writing(p, p->self);
+}
+
+static void
+on_pipe_lost(rill_transport *t, void *self, const rill_reason *why)
+{
+    part *pipe = self;
+    rill_subprocess *p = pipe->process;
+
+    (void)t;
+    pipe->t = NULL;
+    if (p->protocol->pipe_connection_lost != NULL)
+        p->protocol->pipe_connection_lost(p, p->self, pipe->fd, why);
+    end_if_alone(p);
+}
+
+/* `self`: the part. */
+static const rill_protocol pipe_protocol = RILL_PROTOCOL(.data_received = on_pipe_data,
+    .pause_writing = on_pipe_pause, .resume_writing = on_pipe_resume,
+    .connection_lost = on_pipe_lost);
+
+/* Its own end goes to a transport, the child's to the start. */
+static int
+make_pipe(rill_subprocess *p, rill__starting *s, int fd, const char *site)
+{
+    rill_loop *loop = p->loop;
+    bool writes = fd == 0;
+    int ends[2];
+    int rc = loop->ops->pipes->make(
+        loop->driver, writes ? RILL__PIPE_BLOCKING_READ : RILL__PIPE_BLOCKING_WRITE, ends);
+
+    if (rc < 0)
+        return rc;
+    s->spawn.stdio[fd] = ends[writes ? 0 : 1];
+    s->piped[fd] = true;
+    rc = rill__pipe_new(loop, ends[writes ? 1 : 0], writes ? RILL__PIPE_WRITES : 0, &s->config,
+        &pipe_protocol, &p->parts[fd], site, false, &p->parts[fd].t);
+    if (rc < 0)
+        loop->sys->close_fd(loop->driver, ends[writes ? 1 : 0], false);
+    return rc;
+}
+
+static int
+make_pipes(rill_subprocess *p, rill__starting *s, const char *site)
+{
+    const rill_stdio *wanted[3] = { &s->options.in, &s->options.out, &s->options.err };
+
+    s->spawn.step = RILL__SPAWN_PIPE;
+    for (int fd = 0; fd < 3; fd++) {
+        int rc = wanted[fd]->kind == RILL_STDIO_PIPE ? make_pipe(p, s, fd, site) : 0;
+
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* The child has them, or never will. */
+static void
+close_child_ends(rill_loop *loop, const rill__starting *s)
+{
+    for (int fd = 0; fd < 3; fd++)
+        if (s->piped[fd])
+            loop->sys->close_fd(loop->driver, s->spawn.stdio[fd], false);
+}
+
+static void
+discard_pipes(rill_subprocess *p)
+{
+    for (int fd = 0; fd < 3; fd++)
+        if (p->parts[fd].t != NULL)
+            rill_transport_discard(p->parts[fd].t);
+}
+
+rill_transport *
+rill__subprocess_take_pipe(rill_subprocess *p, int fd)
+{
+    rill_transport *t = p->parts[fd].t;
+
+    p->parts[fd].t = NULL;
+    return t;
+}
+
 /* ---- closing ---- */
+
+/* What is queued for one that lives on has its time to be written. */
+static void
+close_pipe(const rill_subprocess *p, rill_transport *t)
+{
+    if (t->queued_bytes == 0 || p->survives)
+        rill_transport_close(t);
+    else
+        rill_transport_abort(t);
+}
 
 static void
 kill_it(rill_subprocess *p)
@@ -209,7 +332,7 @@ close_it(rill_subprocess *p)
     p->closing = true;
     for (int fd = 0; fd < 3; fd++)
         if (p->parts[fd].t != NULL)
-            rill_transport_abort(p->parts[fd].t);
+            close_pipe(p, p->parts[fd].t);
     if (!p->survives)
         kill_it(p);
 }
@@ -291,14 +414,21 @@ start(rill_loop *loop, rill__starting *s, const rill_subprocess_protocol *protoc
 
     if (p == NULL)
         return rill__fail_call(loop, -ENOMEM, "subprocess");
-    rc = loop->sys->processes->spawn(loop->driver, &s->spawn, &p->child);
+    rc = make_pipes(p, s, site);
+    if (rc == 0)
+        rc = loop->sys->processes->spawn(loop->driver, &s->spawn, &p->child);
+    close_child_ends(loop, s);
     if (rc < 0) {
+        discard_pipes(p);
         memory_release(loop, p);
         return rill__starting_failed(loop, s, rc);
     }
     p->survives = s->options.survives_close;
     rill__object_add(loop, RILL__OBJECT_PROCESS, &process_object_ops, &p->object, site);
     rill__loop_push(loop, &p->ready);
+    for (int fd = 0; fd < 3; fd++)
+        if (p->parts[fd].t != NULL)
+            rill__stream_open_soon(p->parts[fd].t);
     if (!p->child.watched)
         look_later(p);
     if (ret_process != NULL)

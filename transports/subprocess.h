@@ -17,6 +17,7 @@ typedef struct rill__starting {
     rill_process_options options;
     const char *shell[4]; /* The argv of a shell. */
     rill__config config;  /* Of pipes. */
+    bool piped[3];        /* The child's end of a pipe is in spawn.stdio. */
     rill__spawn spawn;
     rill__spawn_limit limits[RILL__LIMITS_MAX];
     int pass[RILL__PASS_FDS_MAX];
@@ -29,5 +30,9 @@ int rill__starting_init(rill_loop *loop, const rill_process_options *options, co
 
 /* The sentence for a start that failed at s->spawn.step; returns `rc`. */
 int rill__starting_failed(rill_loop *loop, const rill__starting *s, int rc);
+
+/* Have a pipe for oneself: its transport, which is open and whose protocol is the library's until
+ * it is exchanged, or NULL. The subprocess knows nothing of it any more. */
+rill_transport *rill__subprocess_take_pipe(rill_subprocess *p, int fd);
 
 #endif

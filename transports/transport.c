@@ -304,6 +304,9 @@ refuse_write(rill_transport *t)
 {
     int code = RILL_ECLOSED;
 
+    if ((t->refuse & RILL__REFUSE_ONEWAY) != 0)
+        return rill__fail(t->loop, RILL_ENOTSUP, RILL_LAYER_TRANSPORT,
+            "write: this is the reading end of a pipe");
     if ((t->refuse & RILL__REFUSE_CLOSED) == 0)
         code = (t->refuse & RILL__REFUSE_EOF) != 0 ? RILL_EEOFSENT : RILL_EBUSY;
     /* Only after close or abort: the loss of a peer that has just gone is not told yet. */

@@ -19,6 +19,7 @@ enum rill__stdio_way {
 
 /* Where a start failed. */
 enum rill__spawn_step {
+    RILL__SPAWN_PIPE, /* Before there was a process. */
     RILL__SPAWN_FORK,
     RILL__SPAWN_SESSION,
     RILL__SPAWN_GROUP,

@@ -61,14 +61,31 @@ struct rill__op {
     bool paused;    /* recv only. */
     bool discarded; /* Cleared of its meaning by close: dispatch skips fn. */
     uint8_t kind;   /* send only, the driver's: what is in flight. */
+    uint8_t pipe;   /* recv only, of a pipe: RILL__PIPE_*, set before attach. */
 };
 
 typedef enum rill__io_kind {
     RILL__IO_STREAM,   /* Connected or connecting stream socket. */
     RILL__IO_LISTENER, /* recv records mean: accept_take. */
     RILL__IO_POLL,     /* A foreign descriptor: recv records mean readable, send ones writable. */
+    RILL__IO_PIPE,     /* One end of a pipe, or what is used like one. */
     RILL__IO_CHILD     /* A child process: a recv record means that it has ended (child.h). */
 } rill__io_kind;
+
+/* What the end of a pipe is. */
+enum {
+    RILL__PIPE_WRITES = 1,   /* Its recv records mean: nobody reads; the take says -EPIPE. */
+    RILL__PIPE_SOCKET = 2,   /* A stream socket, used in one direction. */
+    RILL__PIPE_TERMINAL = 4, /* Ends with EIO. */
+    RILL__PIPE_DEVICE = 8,   /* Another character device; may be one that is always ready. */
+    /* What adopt has changed. */
+    RILL__PIPE_MADE_NONBLOCKING = 16, /* For all who share the open file: undone by the close. */
+    RILL__PIPE_REOPENED = 32,         /* The descriptor has an open file of its own now. */
+    RILL__PIPE_MADE_CLOEXEC = 64
+};
+
+/* For make: the end that another process will have. */
+enum { RILL__PIPE_BLOCKING_READ = 1, RILL__PIPE_BLOCKING_WRITE = 2 };
 
 typedef struct rill__iov {
     const void *base;
@@ -105,6 +122,23 @@ typedef struct rill__io {
 } rill__io;
 
 typedef struct rill__driver rill__driver;
+
+/* Pipes: the services beside the operations, which are those of streams. */
+typedef struct rill__pipe_ops {
+    /* Both ends, close-on-exec, and non-blocking but for those named in `blocking`. Reading end
+     * first. Returns 0; -EMFILE, -ENFILE, -ENOMEM. */
+    int (*make)(rill__driver *driver, unsigned blocking, int ret_fds[2]);
+
+    /* What a descriptor from outside is: RILL__PIPE_*. -EBADF; -EPERM for a regular file;
+     * -EACCES when it is not open for this direction; RILL_EINVAL for anything else that cannot be
+     * used; RILL_ENOTSUP when it is not one of this driver's. */
+    int (*probe)(rill__driver *driver, int fd, bool writes);
+
+    /* Close-on-exec, and never waiting. Returns `what` with what was changed; -errno, then nothing
+     * was. give_back undoes it. */
+    int (*adopt)(rill__driver *driver, int fd, int what);
+    void (*give_back)(rill__driver *driver, int fd, int what);
+} rill__pipe_ops;
 
 typedef struct rill__driver_config {
     rill_loop *loop;
@@ -209,6 +243,8 @@ typedef struct rill__driver_ops {
 
     /* Readiness of a foreign descriptor: RILL__IO_POLL only; replaces the present interest. */
     int (*poll_set)(rill__driver *driver, rill__io *io, bool readable, bool writable);
+
+    const rill__pipe_ops *pipes;
 } rill__driver_ops;
 
 /* The kernel's synchronous services. Descriptors are the driver's names. All return 0 or a positive

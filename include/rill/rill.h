@@ -13,6 +13,7 @@
 #include <rill/future.h>
 #include <rill/loop.h>
 #include <rill/memory.h>
+#include <rill/pipe.h>
 #include <rill/protocol.h>
 #include <rill/queue.h>
 #include <rill/restart.h>

@@ -433,8 +433,8 @@ typedef struct rill_sim_process rill_sim_process;
 typedef struct rill_sim_program {
     size_t size; /* sizeof(rill_sim_program) */
 
-    /* It begins, or has woken up (rill_sim_process_sleep). NULL: it does nothing until a signal
-     * comes. */
+    /* It begins, has woken up (rill_sim_process_sleep), or finds that something has changed at its
+     * standard streams. May be called for nothing. NULL: it does nothing until a signal comes. */
     void (*run)(rill_sim_process *process, void *arg);
 
     /* A signal has come, but for SIGKILL. True: it goes on; false, or NULL: what the signal does by
@@ -467,6 +467,18 @@ RILL_API void rill_sim_process_exit(rill_sim_process *process, int status, rill_
 
 /* Have `run` called after `delay`; a negative one is 0. Another call before that replaces it. */
 RILL_API void rill_sim_process_sleep(rill_sim_process *process, rill_ns delay);
+
+/* Read from its stdin: how many bytes; 0 at the end, or when that is no pipe; -EAGAIN: nothing
+ * there now. */
+RILL_API int64_t rill_sim_process_read(rill_sim_process *process, void *buf, size_t size);
+
+/* Write to its stdout (1) or stderr (2): how many bytes were taken, all when that is no pipe;
+ * -EAGAIN: no room now; -EPIPE: nobody reads any more, which raises no signal here; -EBADF. */
+RILL_API int64_t
+rill_sim_process_write(rill_sim_process *process, int fd, const void *data, size_t len);
+
+/* Close one of its standard streams. */
+RILL_API void rill_sim_process_close(rill_sim_process *process, int fd);
 
 /* Processes of a host (NULL: "local") that run, or have ended and were not asked how. */
 RILL_API size_t rill_sim_processes(const rill_sim *sim, const char *host);

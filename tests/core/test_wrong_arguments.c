@@ -645,6 +645,7 @@ test_every_function(void **unused)
     wrong_tasks();
     wrong_threads();
     wrong_streams();
+    wrong_pipes();
     rill_server_close(server);
     harness_settle(&h);
     try_a_closed_server();

@@ -111,6 +111,8 @@ void wrong_sync(void);
 void wrong_tasks(void);
 /* Every function of <rill/executor.h>, <rill/file.h>, <rill/threads.h> and <rill/signal.h>. */
 void wrong_threads(void);
+/* Every function of <rill/pipe.h>. */
+void wrong_pipes(void);
 /* Every function of <rill/stream.h>. */
 void wrong_streams(void);
 

@@ -51,11 +51,19 @@ wanted(const rill__io *io)
 {
     unsigned interest = 0;
 
-    if (io->recv.active && !io->recv.paused)
-        interest |= EPOLLIN;
+    if (io->recv.active && !io->recv.paused && (io->recv.pipe & RILL__PIPE_WRITES) == 0)
+        interest |= EPOLLIN; /* Who writes to a pipe hears of its end by EPOLLERR, unasked. */
     if (io->send.active && io->send.kind != RILL__LINUX_SEND_CANCELED)
         interest |= EPOLLOUT;
     return (uint8_t)interest;
+}
+
+/* What is in the set for it: a device that epoll refuses (/dev/null) is always ready, and so is an
+ * eventfd, which stands in for it. */
+static int
+watched_fd(const rill__io *io)
+{
+    return io->driver_data == NULL ? io->fd : (int)(intptr_t)io->driver_data;
 }
 
 static int
@@ -63,7 +71,7 @@ control(epoll_driver *self, rill__io *io, int op, uint8_t interest)
 {
     struct epoll_event event = { .events = interest, .data.ptr = io };
 
-    if (epoll_ctl(self->epoll_fd, op, io->fd, &event) < 0)
+    if (epoll_ctl(self->epoll_fd, op, watched_fd(io), &event) < 0)
         return -errno;
     io->armed = op == EPOLL_CTL_DEL ? 0 : (uint8_t)(interest | ARMED);
     return 0;
@@ -144,7 +152,9 @@ dispatch_other(epoll_driver *self, const struct epoll_event *event)
     in = event->events & (EPOLLIN | EPOLLERR | EPOLLHUP);
     out = event->events & (EPOLLOUT | EPOLLERR | EPOLLHUP);
     interest = wanted(io);
-    if (in != 0 && (interest & EPOLLIN) != 0)
+    if ((io->recv.pipe & RILL__PIPE_WRITES) != 0)
+        in &= ~(uint32_t)EPOLLIN; /* A terminal's, or a socket's: not for us. */
+    if (in != 0 && io->recv.active && !io->recv.paused)
         rill__loop_push_op(self->base.driver.loop, &io->recv);
     if (out != 0 && (interest & EPOLLOUT) != 0)
         rill__loop_push_op(self->base.driver.loop, &io->send);
@@ -198,12 +208,42 @@ epoll_backend_fd(rill__driver *driver)
 /* ---- attaching ---- */
 
 static int
+attach_stand_in(epoll_driver *self, rill__io *io)
+{
+    int fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC); /* Descriptor 0 it cannot be: event_fd is. */
+    int rc;
+
+    if (fd < 0)
+        return -errno;
+    io->driver_data = (void *)(intptr_t)fd;
+    rc = control(self, io, EPOLL_CTL_ADD, 0);
+    if (rc < 0) {
+        (void)close(fd);
+        io->driver_data = NULL;
+    }
+    return rc;
+}
+
+static void
+close_stand_in(rill__io *io)
+{
+    if (io->driver_data != NULL)
+        (void)close(watched_fd(io));
+    io->driver_data = NULL;
+}
+
+static int
 epoll_attach(rill__driver *driver, rill__io *io, int fd, rill__io_kind kind)
 {
+    int rc;
+
     io->fd = fd;
     io->kind = (uint8_t)kind;
     /* One of our own making is new for sure and waits for its first interest. */
-    return io->inherited ? control(self_of(driver), io, EPOLL_CTL_ADD, 0) : 0;
+    rc = io->inherited ? control(self_of(driver), io, EPOLL_CTL_ADD, 0) : 0;
+    if (rc == -EPERM && (io->recv.pipe & RILL__PIPE_DEVICE) != 0)
+        rc = attach_stand_in(self_of(driver), io);
+    return rc;
 }
 
 static int64_t
@@ -224,6 +264,7 @@ epoll_detach(rill__driver *driver, rill__io *io)
     rill__check(!io->send.active);
     if (io->armed != 0)
         (void)control(self_of(driver), io, EPOLL_CTL_DEL, 0);
+    close_stand_in(io);
     rill__io_silence(io);
     io->fd = -1;
     return fd;
@@ -264,6 +305,8 @@ static int64_t
 epoll_recv_into(rill__driver *driver, rill__io *io, void *buf, size_t len)
 {
     (void)driver;
+    if (RILL__UNLIKELY(io->kind == RILL__IO_PIPE))
+        return rill__linux_pipe_receive(io, buf, len);
     return rill__linux_receive(io->fd, buf, len);
 }
 
@@ -276,7 +319,7 @@ epoll_recv_take(rill__driver *driver, rill__io *io, rill_slice *ret_slice)
 
     if (RILL__UNLIKELY(buf == NULL))
         return -ENOMEM;
-    got = rill__linux_receive(io->fd, buf, size);
+    got = epoll_recv_into(driver, io, buf, size);
     if (RILL__LIKELY(got > 0))
         *ret_slice = rill__loop_hot_slice(driver->loop, (size_t)got);
     return got;
@@ -301,9 +344,12 @@ epoll_stop_accepting(rill__driver *driver, rill__io *io)
 static int64_t
 epoll_send_now(rill__driver *driver, rill__io *io, const rill__iov *iov, size_t count)
 {
-    (void)driver;
     assert(count <= RILL__IOV_MAX);
-    return io->send.active ? -EAGAIN : rill__linux_send(io->fd, iov, count);
+    if (io->send.active)
+        return -EAGAIN;
+    if (RILL__UNLIKELY(io->kind == RILL__IO_PIPE))
+        return rill__linux_pipe_send(driver, io, iov, count);
+    return rill__linux_send(io->fd, iov, count);
 }
 
 static int64_t
@@ -325,6 +371,11 @@ epoll_close_io(rill__driver *driver, rill__io *io, bool reset)
      * hold one: events would come for memory that is gone. */
     if (io->armed != 0)
         (void)control(self_of(driver), io, EPOLL_CTL_DEL, 0);
+    close_stand_in(io);
+    if (io->kind == RILL__IO_PIPE) {
+        rill__linux_pipe_leave(io);
+        reset = false;
+    }
     if (io->kind != RILL__IO_POLL) /* Foreign ones are not ours to close. */
         driver->sys->close_fd(driver, io->fd, reset);
     io->fd = -1;
@@ -431,4 +482,5 @@ const rill__driver_ops rill__driver_epoll = {
     .shutdown_write = rill__linux_shutdown_write,
     .close_io = epoll_close_io,
     .poll_set = epoll_poll_set,
+    .pipes = &rill__linux_pipes,
 };

@@ -70,6 +70,16 @@ rill__linux_receive(int fd, void *buf, size_t len)
     return __builtin_expect(got >= 0, 1) ? got : rill__linux_receive_again(fd, buf, len);
 }
 
+/* ---- pipe.c: what they do with the end of a pipe ---- */
+
+extern const rill__pipe_ops rill__linux_pipes;
+
+int64_t rill__linux_pipe_receive(const rill__io *io, void *buf, size_t len);
+int64_t
+rill__linux_pipe_send(rill__driver *driver, const rill__io *io, const rill__iov *iov, size_t count);
+/* About to be closed: others who share the open file find it as it was. */
+void rill__linux_pipe_leave(const rill__io *io);
+
 /* send is cheaper than sendmsg, for the kernel as well. */
 static inline int64_t
 rill__linux_send(int fd, const rill__iov *iov, size_t count)

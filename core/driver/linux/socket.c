@@ -159,7 +159,9 @@ rill__linux_finish(rill__driver *driver, rill__io *io)
     if (io->send.kind == RILL__LINUX_SEND_CONNECT)
         result = finish_connect(io);
     else if (io->send.kind == RILL__LINUX_SEND_BYTES)
-        result = rill__linux_send(io->fd, io->out.send.iov, io->out.send.count);
+        result = RILL__UNLIKELY(io->kind == RILL__IO_PIPE)
+                     ? rill__linux_pipe_send(driver, io, io->out.send.iov, io->out.send.count)
+                     : rill__linux_send(io->fd, io->out.send.iov, io->out.send.count);
     else if (io->send.kind == RILL__LINUX_SEND_FILE)
         result = finish_file((rill__linux *)driver, io);
     if (result != -EAGAIN)

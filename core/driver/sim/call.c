@@ -140,6 +140,8 @@ allowance(sim_socket *socket, size_t len)
     if (may == 0 || rill__sim_fault_of(socket, RILL_SIM_FAULT_SEND_AGAIN))
         return -EAGAIN;
     room = rill__sim_pipe_room(socket);
+    if (socket->end != SIM_END_NONE && len <= SIM_PIPE_ATOMIC) /* All of it or nothing. */
+        return len <= room ? (int64_t)len : -EAGAIN;
     return (int64_t)shorter(
         socket, RILL_SIM_FAULT_SEND_SHORT, len < room ? len : room, socket->sim->send_bytes_max);
 }

@@ -33,6 +33,7 @@ struct rill_sim_process {
     const sim_program *program;
     sim_driver *driver; /* Of the parent; NULL when it was let go. */
     rill__child *child;
+    sim_socket *streams[3]; /* Its ends of pipes; NULL: as /dev/null, or closed. */
     sim_event step;
     sim_event alarm;
     sim_event end;
@@ -62,9 +63,24 @@ trace(const rill_sim_process *p, enum sim_verb verb, uint64_t value)
 /* ---- life ---- */
 
 static void
+close_stream(rill_sim_process *p, int fd)
+{
+    sim_socket *stream = p->streams[fd];
+
+    p->streams[fd] = NULL;
+    for (int other = 0; other < 3; other++)
+        if (stream == NULL || p->streams[other] == stream)
+            return; /* stderr is stdout. */
+    stream->process = NULL;
+    rill__sim_socket_close(stream, false);
+}
+
+static void
 tell_end(rill_sim_process *p)
 {
     p->ended = true;
+    for (int fd = 0; fd < 3; fd++)
+        close_stream(p, fd);
     if (p->program->calls.ended != NULL)
         p->program->calls.ended(p, p->program->arg);
 }
@@ -159,6 +175,12 @@ step(rill_sim *sim, sim_event *event)
         p->program->calls.run(p, p->program->arg);
 }
 
+void
+rill__sim_process_notify(rill_sim_process *process)
+{
+    rill__sim_schedule(process->sim, &process->step, process->sim->now);
+}
+
 /* What it waited for has happened. */
 static void
 alarmed(rill_sim *sim, sim_event *event)
@@ -234,6 +256,23 @@ program_of(const sim_host *host, const char *name)
 
 /* ---- the driver's part ---- */
 
+/* The parent's descriptor is gone: it would close it anyway. */
+static void
+take_streams(rill_sim_process *p, const rill__spawn *spec)
+{
+    for (int fd = 0; fd < 3; fd++) {
+        if (spec->stdio[fd] == RILL__STDIO_MERGE) {
+            p->streams[fd] = p->streams[1];
+            continue;
+        }
+        p->streams[fd] = rill__sim_socket_of(p->sim, spec->stdio[fd]);
+        if (p->streams[fd] == NULL)
+            continue;
+        p->streams[fd]->process = p;
+        rill__sim_socket_close_descriptor(p->streams[fd]);
+    }
+}
+
 static int
 spawn_fault(sim_host *host)
 {
@@ -273,6 +312,7 @@ sim_spawn(rill__driver *driver, rill__spawn *spec, rill__child *child)
         return -ENOMEM;
     p->driver = self;
     p->child = child;
+    take_streams(p, spec);
     self->host->descriptors++;
     child->pid = FIRST_PID + (int64_t)p->number;
     child->driver_data = p;
@@ -404,6 +444,31 @@ rill_sim_process_sleep(rill_sim_process *process, rill_ns delay)
 {
     rill__sim_schedule(
         process->sim, &process->alarm, process->sim->now + (delay > 0 ? delay : 0));
+}
+
+int64_t
+rill_sim_process_read(rill_sim_process *process, void *buf, size_t size)
+{
+    if (process->streams[0] == NULL || size == 0)
+        return 0;
+    return rill__sim_recv(process->streams[0], buf, size);
+}
+
+int64_t
+rill_sim_process_write(rill_sim_process *process, int fd, const void *data, size_t len)
+{
+    if (fd != 1 && fd != 2)
+        return -EBADF;
+    if (process->streams[fd] == NULL || len == 0)
+        return (int64_t)len;
+    return rill__sim_send(process->streams[fd], data, len);
+}
+
+void
+rill_sim_process_close(rill_sim_process *process, int fd)
+{
+    if (fd >= 0 && fd < 3)
+        close_stream(process, fd);
 }
 
 size_t

@@ -614,4 +614,5 @@ const rill__driver_ops rill__driver_sim = {
     .shutdown_write = sim_shutdown_write,
     .close_io = sim_close_io,
     .poll_set = sim_poll_set,
+    .pipes = &rill__sim_pipes,
 };

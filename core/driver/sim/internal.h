@@ -336,6 +336,12 @@ enum sim_state {
     SIM_ENDED /* Was connected, or failed to. */
 };
 
+/* The two ends of a pipe are Unix sockets in most: what goes one way does so at once. */
+enum sim_end { SIM_END_NONE, SIM_END_READS, SIM_END_WRITES };
+
+#define SIM_PIPE_BYTES  65536
+#define SIM_PIPE_ATOMIC ((size_t)4096) /* PIPE_BUF */
+
 typedef struct sim_unix {
     sim_path *path; /* Bound here. */
     rill_addr local, remote;
@@ -352,7 +358,8 @@ struct sim_socket {
     int fd;         /* -1: closed, or nobody has accepted it yet. */
     uint8_t family; /* rill_family */
     uint8_t state;
-    bool owned; /* By a descriptor, a listener's queue or a peer. */
+    uint8_t end; /* enum sim_end */
+    bool owned;  /* By a descriptor, a listener's queue or a peer. */
     bool reuse_address, reuse_port, v6only, nodelay, keepalive;
     bool recv_shut, send_shut;
     bool done; /* FIN was received: what comes later is no error for the reader. */
@@ -384,6 +391,7 @@ struct sim_socket {
 
     sim_io *io;
     rill_sim_peer *peer;
+    rill_sim_process *process;
     uint32_t uses[RILL_SIM_FAULT_COUNT];
 };
 
@@ -391,6 +399,8 @@ int rill__sim_socket_new(sim_host *host, rill_family family, sim_socket **ret_so
 bool rill__sim_descriptors_left(const sim_host *host);
 /* Give it a descriptor: 0 or -EMFILE. */
 int rill__sim_socket_open(sim_socket *socket);
+/* Its owner goes on without one. */
+void rill__sim_socket_close_descriptor(sim_socket *socket);
 sim_socket *rill__sim_socket_of(const rill_sim *sim, int fd); /* NULL: none */
 /* The owner lets go of it; it lives on as long as the connection has to. */
 void rill__sim_socket_close(sim_socket *socket, bool reset);
@@ -428,6 +438,9 @@ rill__sim_is_unix(const sim_socket *socket)
     return socket->family == RILL_FAMILY_UNIX;
 }
 
+/* "tcp", "unix", "pipe" */
+const char *rill__sim_kind_name(const sim_socket *socket);
+
 static inline bool
 rill__sim_fault_of(sim_socket *socket, rill_sim_fault kind)
 {
@@ -446,6 +459,7 @@ void rill__sim_tcp_timeout(sim_socket *socket);
 int rill__sim_unix_connect(sim_socket *socket, const rill_addr *addr);
 int rill__sim_unix_bind(sim_socket *socket, const rill_addr *addr);
 void rill__sim_unix_closed(sim_socket *socket);
+int rill__sim_pair_new(sim_host *host, int ret_fds[2]); /* oneway.c: reading end first. */
 sim_path *rill__sim_path_find(const sim_host *host, const rill_addr *addr);
 int rill__sim_path_new(sim_host *host, const rill_addr *addr, sim_path **ret_path);
 void rill__sim_path_free(sim_host *host, sim_path *path);
@@ -508,6 +522,10 @@ struct sim_driver {
 };
 
 extern const rill__sys_ops rill__sys_sim;
+extern const rill__pipe_ops rill__sim_pipes;
+
+/* The error with which making a socket or a pipe fails now, or 0. */
+int rill__sim_make_fault(sim_host *host);
 
 static inline bool rill__sim_completes(const rill_sim *sim);
 
@@ -549,6 +567,8 @@ void rill__sim_scripts_done(rill_sim *sim);
 /* ---- children (child.c) ---- */
 
 extern const struct rill__processes_ops rill__processes_sim;
+/* One of its standard streams has something to tell. */
+void rill__sim_process_notify(rill_sim_process *process);
 void rill__sim_processes_done(rill_sim *sim);
 /* Each has a descriptor by which it is watched. */
 size_t rill__sim_watched_children(const rill_sim *sim);

@@ -155,8 +155,8 @@ rill__sim_socket_of(const rill_sim *sim, int fd)
     return socket != NULL && socket->fd == fd ? socket : NULL;
 }
 
-static void
-close_descriptor(sim_socket *socket)
+void
+rill__sim_socket_close_descriptor(sim_socket *socket)
 {
     rill_sim *sim = socket->sim;
     uint32_t index = (uint32_t)socket->fd & FD_SLOT_MAX;
@@ -234,7 +234,7 @@ rill__sim_socket_close(sim_socket *socket, bool reset)
 {
     rill__sim_check(socket->sim, socket->owned);
     rill__sim_trace_socket(socket, SIM_CLOSE, reset);
-    close_descriptor(socket);
+    rill__sim_socket_close_descriptor(socket);
     socket->owned = false;
     switch ((enum sim_state)socket->state) {
     case SIM_LISTENING:
@@ -298,6 +298,8 @@ rill__sim_socket_notify(sim_socket *socket)
         rill__sim_io_notify(socket->io);
     else if (socket->peer != NULL)
         rill__sim_peer_notify(socket->peer);
+    else if (socket->process != NULL)
+        rill__sim_process_notify(socket->process);
 }
 
 /* A connect that came to nothing. */
@@ -331,6 +333,8 @@ rill__sim_writable(const sim_socket *socket)
         return false;
     if (socket->error != 0 || socket->send_shut || socket->state != SIM_CONNECTED)
         return true;
+    if (socket->end != SIM_END_NONE)
+        return rill__sim_pipe_room(socket) >= SIM_PIPE_ATOMIC;
     if (rill__sim_is_unix(socket))
         return rill__sim_pipe_room(socket) >= capacity / 4 * 3;
     return rill__sim_pipe_room(socket) >= capacity / 2 / 3;
@@ -361,7 +365,7 @@ rill__sim_recv(sim_socket *socket, void *buf, size_t len)
     if (socket->error != 0)
         return take_error(socket);
     if (socket->recv_shut)
-        return 0;
+        return socket->end == SIM_END_WRITES ? -EPIPE : 0;
     if (socket->state == SIM_CONNECTED || socket->state == SIM_CONNECTING)
         return -EAGAIN;
     return rill__sim_is_unix(socket) ? -EINVAL : -ENOTCONN;

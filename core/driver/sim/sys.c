@@ -28,8 +28,8 @@ socket_of(rill__driver *driver, int fd)
 
 /* ---- making ---- */
 
-static int
-socket_fault(sim_host *host)
+int
+rill__sim_make_fault(sim_host *host)
 {
     static const struct {
         rill_sim_fault kind;
@@ -53,7 +53,7 @@ sys_socket(rill__driver *driver, rill_family family, int *ret_fd)
 {
     sim_host *host = self_of(driver)->host;
     sim_socket *socket;
-    int rc = -socket_fault(host);
+    int rc = -rill__sim_make_fault(host);
 
     if (family == RILL_FAMILY_ANY)
         return -EAFNOSUPPORT;

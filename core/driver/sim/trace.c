@@ -50,6 +50,14 @@ rill__sim_trace(rill_sim *sim, const sim_host *host, enum sim_object kind, uint6
     sim->trace_count++;
 }
 
+const char *
+rill__sim_kind_name(const sim_socket *socket)
+{
+    if (socket->end != SIM_END_NONE)
+        return "pipe";
+    return rill__sim_is_unix(socket) ? "unix" : "tcp";
+}
+
 void
 rill__sim_trace_socket(const sim_socket *socket, enum sim_verb verb, uint64_t value)
 {
@@ -119,8 +127,7 @@ print_socket(const printer *to, const sim_socket *socket)
     const sim_socket *other = socket->other;
 
     print(to, " socket: %s %s#%" PRIu64 " %s%s rq=%zu sq=%zu", socket->host->name,
-        rill__sim_is_unix(socket) ? "unix" : "tcp", socket->number,
-        states[rill__sim_tcp_state(socket)],
+        rill__sim_kind_name(socket), socket->number, states[rill__sim_tcp_state(socket)],
         socket->owned ? socket->fd < 0 ? " (no descriptor)" : "" : " (orphan)",
         rill__sim_pipe_readable(&socket->in),
         other != NULL ? (size_t)(other->in.written - other->in.arrived) : (size_t)0);

@@ -189,7 +189,7 @@ rill__sim_unix_closed(sim_socket *socket)
     socket->state = SIM_ENDED;
     other->recv_shut = true;
     other->send_shut = true;
-    if (rill__sim_pipe_readable(&socket->in) > 0)
+    if (rill__sim_pipe_readable(&socket->in) > 0 && socket->end == SIM_END_NONE)
         other->error = ECONNRESET;
     rill__sim_pipe_kill(socket);
     other->in.fin_arrived = true;

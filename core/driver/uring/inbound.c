@@ -193,7 +193,8 @@ read_now(uring_io *u, void *buf, size_t len)
         u->end = 0; /* An error is told once; after it comes the end. */
         return got != 0 ? got : end_of(u);
     }
-    got = rill__linux_receive(u->io->fd, buf, len);
+    got = RILL__UNLIKELY(u->io->kind == RILL__IO_PIPE) ? rill__linux_pipe_receive(u->io, buf, len)
+                                                       : rill__linux_receive(u->io->fd, buf, len);
     if (got == 0) {
         end_with(u, 0);
         return end_of(u);

@@ -40,7 +40,11 @@ uring_send_now(rill__driver *driver, rill__io *io, const rill__iov *iov, size_t 
     assert(count <= RILL__IOV_MAX);
     if (RILL__UNLIKELY(u->soon_len > 0))
         settle_soon(uring_of(driver), u);
-    return is_clear(u) ? rill__linux_send(io->fd, iov, count) : -EAGAIN;
+    if (!is_clear(u))
+        return -EAGAIN;
+    if (RILL__UNLIKELY(io->kind == RILL__IO_PIPE))
+        return rill__linux_pipe_send(driver, io, iov, count);
+    return rill__linux_send(io->fd, iov, count);
 }
 
 /* Room for one more in the queue and in the memory for it. */
@@ -62,7 +66,7 @@ uring_send_soon(rill__driver *driver, rill__io *io, const rill__iov *iov, size_t
     struct io_uring_sqe *sqe;
 
     if (count != 1 || self->broken != 0 || iov->len > RILL__TRUST_BYTES || iov->len == 0 ||
-        !is_clear(u) || !make_room(self, iov->len))
+        !is_clear(u) || RILL__UNLIKELY(io->kind == RILL__IO_PIPE) || !make_room(self, iov->len))
         return uring_send_now(driver, io, iov, count);
     memcpy(self->soon + self->soon_used, iov->base, iov->len);
     sqe = uring_ring_entry(&self->ring);

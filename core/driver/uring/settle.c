@@ -153,6 +153,12 @@ settle_out(uring_driver *self, uring_io *u)
 }
 
 static bool
+writes_only(const uring_io *u)
+{
+    return (u->io->recv.pipe & RILL__PIPE_WRITES) != 0;
+}
+
+static bool
 settle_in(uring_driver *self, uring_io *u)
 {
     bool wants = uring_wants_in(u);
@@ -167,13 +173,14 @@ settle_in(uring_driver *self, uring_io *u)
             u->stopping = ask_cancel(self, u, URING_RECEIVE);
         return u->stopping || (wants && !u->direct && !u->ended);
     }
-    if (!wants || u->ended)
+    if (!wants || u->ended || u->deaf)
         return true;
     if (u->io->kind == RILL__IO_LISTENER ||
         (u->io->kind == RILL__IO_STREAM && !u->direct && have_buffers(self)))
         return arm_receive(self, u);
     if (!has && !u->polls_in)
-        u->polls_in = arm_poll(self, u, POLLIN, URING_POLL_IN, false);
+        u->polls_in = writes_only(u) ? arm_poll(self, u, POLLERR, URING_POLL_IN, true)
+                                     : arm_poll(self, u, POLLIN, URING_POLL_IN, false);
     return has || u->polls_in;
 }
 
@@ -219,13 +226,21 @@ uring_settle(uring_driver *self)
 
 /* ---- hearing ---- */
 
+/* That nobody reads from a pipe is waited for by its edge: a half closed socket completes a poll
+ * for nothing else, too, again and again. A device without poll refuses to be waited for. */
 static void
-complete_poll_in(uring_driver *self, uring_io *u)
+complete_poll_in(uring_driver *self, uring_io *u, const struct io_uring_cqe *cqe)
 {
-    u->polls_in = false;
-    u->in_flight--;
+    if ((cqe->flags & IORING_CQE_F_MORE) == 0) {
+        u->polls_in = false;
+        u->in_flight--;
+    }
     if (u->io->closing)
         return;
+    if (cqe->res == -EINVAL && writes_only(u)) {
+        u->deaf = true;
+        return;
+    }
     if (uring_wants_in(u))
         rill__push_op(self->base.driver.loop, &u->io->recv);
     uring_unsettle(self, u);
@@ -276,7 +291,7 @@ uring_complete(uring_driver *self, const struct io_uring_cqe *cqe)
         uring_received(self, u, cqe);
         break;
     case URING_POLL_IN:
-        complete_poll_in(self, u);
+        complete_poll_in(self, u, cqe);
         break;
     case URING_POLL_OUT:
         complete_poll_out(self, u, cqe);

@@ -333,7 +333,9 @@ uring_close_io(rill__driver *driver, rill__io *io, bool reset)
     rill__check(!io->closing);
     io->closing = true;
     rill__io_silence(io);
-    if (reset && io->kind != RILL__IO_POLL) /* Fails on a Unix socket, which has no reset. */
+    if (io->kind == RILL__IO_PIPE)
+        rill__linux_pipe_leave(io);
+    if (reset && io->kind == RILL__IO_STREAM) /* Fails on a Unix socket, which has no reset. */
         (void)setsockopt(io->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
     io->fd = -1;
     uring_drop_held(self, u);
@@ -448,4 +450,5 @@ const rill__driver_ops rill__driver_uring = {
     .shutdown_write = rill__linux_shutdown_write,
     .close_io = uring_close_io,
     .poll_set = uring_poll_set,
+    .pipes = &rill__linux_pipes,
 };

@@ -49,6 +49,7 @@ struct uring_io {
     bool direct;      /* Reads when it is readable, without the ring of buffers. */
     bool ended;       /* `end` is the last result of the stream. */
     bool close_asked; /* In the queue or done. */
+    bool deaf;        /* Who writes to it can never be told that nobody reads. */
     uint8_t large;    /* Receives in a row that filled much of a buffer; */
     uint8_t small;    /* or, while direct, that did not. */
     int fd;
