@@ -179,18 +179,6 @@ on_released(rill__op *op)
     end_if_alone(p);
 }
 
-static void
-on_made(rill__ready *ready)
-{
-    rill_subprocess *p = RILL__CONTAINER(ready, rill_subprocess, ready);
-
-    p->made = true;
-    enter(p, "connection_made");
-    if (p->protocol->connection_made != NULL)
-        p->protocol->connection_made(p, p->self, p->arg);
-    end_if_alone(p);
-}
-
 /* ---- pipes ---- */
 
 static void
@@ -287,12 +275,13 @@ close_child_ends(rill_loop *loop, const rill__starting *s)
             loop->sys->close_fd(loop->driver, s->spawn.stdio[fd], false);
 }
 
+/* Nobody was told of them: they go without a word. */
 static void
 discard_pipes(rill_subprocess *p)
 {
     for (int fd = 0; fd < 3; fd++)
         if (p->parts[fd].t != NULL)
-            rill_transport_discard(p->parts[fd].t);
+            rill_transport_abort(p->parts[fd].t);
 }
 
 rill_transport *
@@ -317,6 +306,14 @@ close_pipe(const rill_subprocess *p, rill_transport *t)
 }
 
 static void
+close_pipes(const rill_subprocess *p)
+{
+    for (int fd = 0; fd < 3; fd++)
+        if (p->parts[fd].t != NULL)
+            close_pipe(p, p->parts[fd].t);
+}
+
+static void
 kill_it(rill_subprocess *p)
 {
     /* It may have ended meanwhile, or have become another user's: nothing can be done. */
@@ -330,11 +327,28 @@ close_it(rill_subprocess *p)
     if (p->closing)
         return;
     p->closing = true;
-    for (int fd = 0; fd < 3; fd++)
-        if (p->parts[fd].t != NULL)
-            close_pipe(p, p->parts[fd].t);
+    if (p->made)
+        close_pipes(p);
     if (!p->survives)
         kill_it(p);
+}
+
+/* The pipes are opened here and not before, so that their losses are told. */
+static void
+on_made(rill__ready *ready)
+{
+    rill_subprocess *p = RILL__CONTAINER(ready, rill_subprocess, ready);
+
+    p->made = true;
+    for (int fd = 0; fd < 3; fd++)
+        if (p->parts[fd].t != NULL)
+            rill__stream_open(p->parts[fd].t);
+    enter(p, "connection_made");
+    if (p->protocol->connection_made != NULL)
+        p->protocol->connection_made(p, p->self, p->arg);
+    if (p->closing)
+        close_pipes(p);
+    end_if_alone(p);
 }
 
 /* The loop is being freed: it waits for the end of one that is killed, and not of another. */
@@ -344,6 +358,10 @@ process_end(rill__object *object)
     rill_subprocess *p = RILL__CONTAINER(object, rill_subprocess, object);
 
     close_it(p);
+    if (!p->made) { /* Before its pipes are taken for strangers'. */
+        rill__loop_unlink(p->loop, &p->ready);
+        on_made(&p->ready);
+    }
     if (p->survives && !p->exited) {
         p->exited = true;
         p->reason = RILL_ELOOPFREED;
@@ -426,9 +444,6 @@ start(rill_loop *loop, rill__starting *s, const rill_subprocess_protocol *protoc
     p->survives = s->options.survives_close;
     rill__object_add(loop, RILL__OBJECT_PROCESS, &process_object_ops, &p->object, site);
     rill__loop_push(loop, &p->ready);
-    for (int fd = 0; fd < 3; fd++)
-        if (p->parts[fd].t != NULL)
-            rill__stream_open_soon(p->parts[fd].t);
     if (!p->child.watched)
         look_later(p);
     if (ret_process != NULL)
@@ -520,7 +535,7 @@ rill_transport *
 rill_subprocess_pipe(const rill_subprocess *process, int fd)
 {
     check_live(process, "rill_subprocess_pipe");
-    return fd >= 0 && fd < 3 ? process->parts[fd].t : NULL;
+    return process->made && fd >= 0 && fd < 3 ? process->parts[fd].t : NULL;
 }
 
 void

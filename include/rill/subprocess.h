@@ -202,7 +202,8 @@ RILL_API int rill_subprocess_terminate(rill_subprocess *process); /* SIGTERM */
 RILL_API int rill_subprocess_kill(rill_subprocess *process);      /* SIGKILL */
 
 /* The transport of its stdin (0), stdout (1) or stderr (2): to write to, to close, to pause and
- * resume. Its protocol is the library's. NULL when that is no pipe or the pipe is gone. asyncio:
+ * resume. Its protocol is the library's. NULL before connection_made, when that is
+ * no pipe, and when the pipe is gone. asyncio:
  * get_pipe_transport. */
 RILL_API rill_transport *rill_subprocess_pipe(const rill_subprocess *process, int fd);
 

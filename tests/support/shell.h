@@ -3,7 +3,8 @@
  * simulator programs of these names which know a few commands, written as for /bin/sh and with ';'
  * in between:
  *
- *     exit N | sleep S | exec sleep S | trap '' TERM
+ *     exit N | sleep S | exec sleep S | trap '' TERM | echo TEXT | echo TEXT >&2 | cat |
+ *     exec >&- | exec <&- | exec 2>&-
  */
 #ifndef SUPPORT_SHELL_H
 #define SUPPORT_SHELL_H

@@ -31,6 +31,50 @@ on_made(rill_subprocess *process, void *self, void *arg)
 }
 
 static void
+on_data(rill_subprocess *process, void *self, int fd, rill_slice in)
+{
+    watched *w = self;
+    size_t *len;
+    size_t room;
+
+    (void)process;
+    assert_true(fd == 1 || fd == 2);
+    assert_true(w->made && w->pipe_code[fd] == 1);
+    len = &w->out_len[fd - 1];
+    room = *len < sizeof(w->out[0]) - 1 ? sizeof(w->out[0]) - 1 - *len : 0;
+    memcpy(w->out[fd - 1] + *len, in.data, in.len < room ? in.len : room);
+    *len += in.len;
+    harness_poke(w->h);
+}
+
+static void
+on_pipe_lost(rill_subprocess *process, void *self, int fd, const rill_reason *why)
+{
+    watched *w = self;
+
+    assert_null(rill_subprocess_pipe(process, fd));
+    assert_true(w->made && !w->lost && w->pipe_code[fd] == 1);
+    w->pipe_code[fd] = why->code;
+    harness_poke(w->h);
+}
+
+static void
+on_pause(rill_subprocess *process, void *self)
+{
+    (void)process;
+    assert_false(((watched *)self)->paused);
+    ((watched *)self)->paused = true;
+}
+
+static void
+on_resume(rill_subprocess *process, void *self)
+{
+    (void)process;
+    assert_true(((watched *)self)->paused);
+    ((watched *)self)->paused = false;
+}
+
+static void
 on_exited(rill_subprocess *process, void *self)
 {
     watched *w = self;
@@ -56,13 +100,17 @@ on_lost(rill_subprocess *process, void *self, const rill_reason *why)
 }
 
 static const rill_subprocess_protocol protocol = RILL_SUBPROCESS_PROTOCOL(
-    .connection_made = on_made, .process_exited = on_exited, .connection_lost = on_lost);
+    .connection_made = on_made, .pipe_data_received = on_data,
+    .pipe_connection_lost = on_pipe_lost, .pause_writing = on_pause, .resume_writing = on_resume,
+    .process_exited = on_exited, .connection_lost = on_lost);
 
 static void
 init(watched *w, harness *h)
 {
     memset(w, 0, sizeof(*w));
     w->h = h;
+    for (int fd = 0; fd < 3; fd++)
+        w->pipe_code[fd] = 1;
 }
 
 int

@@ -15,6 +15,10 @@ typedef struct watched {
     int rc;   /* What returncode said when it had exited, */
     int code; /* and gave. */
     int reason;
+    char out[2][8192]; /* What came from stdout and stderr, as far as there is room, */
+    size_t out_len[2]; /* and how much that was. */
+    int pipe_code[3];  /* With which each was lost; 1: was not. */
+    bool paused;
 } watched;
 
 /* Start it; what the start returns. */
