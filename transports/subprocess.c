@@ -275,13 +275,12 @@ close_child_ends(rill_loop *loop, const rill__starting *s)
             loop->sys->close_fd(loop->driver, s->spawn.stdio[fd], false);
 }
 
-/* Nobody was told of them: they go without a word. */
 static void
 discard_pipes(rill_subprocess *p)
 {
     for (int fd = 0; fd < 3; fd++)
         if (p->parts[fd].t != NULL)
-            rill_transport_abort(p->parts[fd].t);
+            rill__stream_discard(p->parts[fd].t);
 }
 
 rill_transport *
