@@ -350,6 +350,12 @@ on_made(rill__ready *ready)
     end_if_alone(p);
 }
 
+void
+rill__subprocess_open(rill_subprocess *p)
+{
+    on_made(&p->ready);
+}
+
 /* The loop is being freed: it waits for the end of one that is killed, and not of another. */
 static void
 process_end(rill__object *object)
@@ -442,16 +448,14 @@ start(rill_loop *loop, rill__starting *s, const rill_subprocess_protocol *protoc
     }
     p->survives = s->options.survives_close;
     rill__object_add(loop, RILL__OBJECT_PROCESS, &process_object_ops, &p->object, site);
-    rill__loop_push(loop, &p->ready);
     if (!p->child.watched)
         look_later(p);
-    if (ret_process != NULL)
-        *ret_process = p;
+    *ret_process = p;
     return 0;
 }
 
-static int
-start_checked(rill_loop *loop, const char *command, const rill_process_options *options,
+int
+rill__subprocess_start(rill_loop *loop, const char *command, const rill_process_options *options,
     const rill_subprocess_protocol *protocol, void *arg, const char *site,
     rill_subprocess **ret_process)
 {
@@ -465,6 +469,22 @@ start_checked(rill_loop *loop, const char *command, const rill_process_options *
     return start(loop, &s, protocol, arg, site, ret_process);
 }
 
+static int
+start_soon(rill_loop *loop, const char *command, const rill_process_options *options,
+    const rill_subprocess_protocol *protocol, void *arg, const char *site,
+    rill_subprocess **ret_process)
+{
+    rill_subprocess *p;
+    int rc = rill__subprocess_start(loop, command, options, protocol, arg, site, &p);
+
+    if (rc < 0)
+        return rc;
+    rill__loop_push(loop, &p->ready);
+    if (ret_process != NULL)
+        *ret_process = p;
+    return 0;
+}
+
 int
 rill_subprocess_exec_site(rill_loop *loop, const rill_process_options *options,
     const rill_subprocess_protocol *protocol, void *arg, const char *site,
@@ -472,7 +492,7 @@ rill_subprocess_exec_site(rill_loop *loop, const rill_process_options *options,
 {
     RILL__REQUIRE(loop != NULL && options != NULL);
     rill__check_thread(loop, "rill_subprocess_exec");
-    return start_checked(loop, NULL, options, protocol, arg, site, ret_process);
+    return start_soon(loop, NULL, options, protocol, arg, site, ret_process);
 }
 
 int
@@ -482,7 +502,7 @@ rill_subprocess_shell_site(rill_loop *loop, const char *command,
 {
     RILL__REQUIRE(loop != NULL && command != NULL);
     rill__check_thread(loop, "rill_subprocess_shell");
-    return start_checked(loop, command, options, protocol, arg, site, ret_process);
+    return start_soon(loop, command, options, protocol, arg, site, ret_process);
 }
 
 /* ---- calls ---- */

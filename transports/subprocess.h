@@ -31,6 +31,13 @@ int rill__starting_init(rill_loop *loop, const rill_process_options *options, co
 /* The sentence for a start that failed at s->spawn.step; returns `rc`. */
 int rill__starting_failed(rill_loop *loop, const rill__starting *s, int rc);
 
+/* As rill_subprocess_exec, or rill_subprocess_shell with a command; but connection_made, which
+ * opens the pipes, is for the caller to deliver by rill__subprocess_open. */
+int rill__subprocess_start(rill_loop *loop, const char *command,
+    const rill_process_options *options, const rill_subprocess_protocol *protocol, void *arg,
+    const char *site, rill_subprocess **ret_process);
+void rill__subprocess_open(rill_subprocess *p);
+
 /* Have a pipe for oneself: its transport, which is open and whose protocol is the library's until
  * it is exchanged, or NULL. The subprocess knows nothing of it any more. */
 rill_transport *rill__subprocess_take_pipe(rill_subprocess *p, int fd);

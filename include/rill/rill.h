@@ -14,6 +14,7 @@
 #include <rill/loop.h>
 #include <rill/memory.h>
 #include <rill/pipe.h>
+#include <rill/process.h>
 #include <rill/protocol.h>
 #include <rill/queue.h>
 #include <rill/restart.h>

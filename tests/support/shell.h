@@ -27,5 +27,6 @@ void shell_close_with(shell *s, size_t leftovers);
 
 /* No child of this process is left, nor a zombie; on the simulator no process of the host. */
 void shell_expect_no_children(shell *s);
+bool shell_is_empty(void *s); /* The same as a condition. */
 
 #endif
