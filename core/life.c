@@ -263,8 +263,7 @@ run_rest(rill_loop *loop)
 {
     while (loop->object_count[RILL__OBJECT_TRANSPORT] + loop->object_count[RILL__OBJECT_SERVER] +
                loop->object_count[RILL__OBJECT_CONNECT] + loop->object_count[RILL__OBJECT_RESTART] +
-               loop->object_count[RILL__OBJECT_PROCESS] +
-               rill__loop_ready(loop) !=
+               loop->object_count[RILL__OBJECT_PROCESS] + rill__loop_ready(loop) !=
            0) {
         int rc = rill__loop_turn(loop, RILL_NEVER);
 

@@ -140,8 +140,8 @@ start(rill_loop *loop, const char *command, const rill_process_options *options,
     int rc = 0;
 
     if (options != NULL)
-        rc = rill__options_copy(
-            loop, "rill_process_options", options, options->size, &o, sizeof(o));
+        rc =
+            rill__options_copy(loop, "rill_process_options", options, options->size, &o, sizeof(o));
     if (rc < 0)
         return rc;
     p = rill__pool_take(loop, sizeof(*p));
@@ -378,8 +378,7 @@ feed(void *arg)
 static int
 read_output(talk *self, int fd)
 {
-    int64_t rc = rill_stream_read_all(
-        self->process->streams[fd], self->max, &self->output[fd - 1]);
+    int64_t rc = rill_stream_read_all(self->process->streams[fd], self->max, &self->output[fd - 1]);
 
     return rc < 0 ? (int)rc : 0;
 }
@@ -436,8 +435,8 @@ rill_process_communicate(rill_process *process, const void *input, size_t len, s
     talk self = { .process = process, .input = input, .len = len };
     int rc;
 
-    RILL__REQUIRE(process != NULL && (input != NULL || len == 0) &&
-                  (timeout >= 0 || timeout == RILL_NEVER));
+    RILL__REQUIRE(
+        process != NULL && (input != NULL || len == 0) && (timeout >= 0 || timeout == RILL_NEVER));
     rc = may_wait(rill__current(), process, "rill_process_communicate");
     if (rc < 0)
         return rc;

@@ -89,8 +89,7 @@ take_pass_fds(rill_loop *loop, rill__starting *s)
     const rill_process_options *o = &s->options;
     size_t count = 0;
 
-    if (o->pass_fds_count > RILL__PASS_FDS_MAX ||
-        (o->pass_fds == NULL && o->pass_fds_count != 0))
+    if (o->pass_fds_count > RILL__PASS_FDS_MAX || (o->pass_fds == NULL && o->pass_fds_count != 0))
         return refuse(loop, "pass_fds is missing or has more than 256 descriptors");
     for (size_t i = 0; i < o->pass_fds_count; i++) {
         int fd = o->pass_fds[i];
@@ -123,9 +122,9 @@ take_limits(rill_loop *loop, rill__starting *s)
     for (size_t i = 0; i < o->limits_count; i++) {
         if (o->limits[i].soft > o->limits[i].hard)
             return refuse(loop, "a soft limit is above its hard one");
-        s->limits[i] = (rill__spawn_limit){ .resource = o->limits[i].resource,
-            .soft = o->limits[i].soft,
-            .hard = o->limits[i].hard };
+        s->limits[i] = (rill__spawn_limit){
+            .resource = o->limits[i].resource, .soft = o->limits[i].soft, .hard = o->limits[i].hard
+        };
     }
     s->spawn.limits = s->limits;
     s->spawn.limits_count = o->limits_count;
@@ -173,8 +172,8 @@ rill__starting_init(
 
     memset(s, 0, offsetof(rill__starting, limits));
     if (options != NULL) {
-        rc = rill__options_copy(
-            loop, "rill_process_options", options, options->size, o, sizeof(*o));
+        rc =
+            rill__options_copy(loop, "rill_process_options", options, options->size, o, sizeof(*o));
         if (rc < 0)
             return rc;
     }
@@ -223,7 +222,7 @@ rill__starting_failed(rill_loop *loop, const rill__starting *s, int rc)
 {
     bool directory = s->spawn.step == RILL__SPAWN_DIRECTORY;
 
-    return rill__fail(loop, rc, RILL_LAYER_SYSTEM, "subprocess \"%s\": %s%s%s%s: %s",
-        s->spawn.file, step_name(s->spawn.step), directory ? " \"" : "",
-        directory ? s->spawn.directory : "", directory ? "\"" : "", rill_strerror(rc));
+    return rill__fail(loop, rc, RILL_LAYER_SYSTEM, "subprocess \"%s\": %s%s%s%s: %s", s->spawn.file,
+        step_name(s->spawn.step), directory ? " \"" : "", directory ? s->spawn.directory : "",
+        directory ? "\"" : "", rill_strerror(rc));
 }

@@ -484,8 +484,7 @@ rill__stream_discard(rill_transport *t)
 {
     stream *s = rill__impl(t);
 
-    t->loop->sys->close_fd(
-        t->loop->driver, t->loop->ops->detach(t->loop->driver, &s->io), false);
+    t->loop->sys->close_fd(t->loop->driver, t->loop->ops->detach(t->loop->driver, &s->io), false);
     rill_transport_discard(t);
 }
 

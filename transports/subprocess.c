@@ -226,9 +226,9 @@ on_pipe_lost(rill_transport *t, void *self, const rill_reason *why)
 }
 
 /* `self`: the part. */
-static const rill_protocol pipe_protocol = RILL_PROTOCOL(.data_received = on_pipe_data,
-    .pause_writing = on_pipe_pause, .resume_writing = on_pipe_resume,
-    .connection_lost = on_pipe_lost);
+static const rill_protocol pipe_protocol =
+    RILL_PROTOCOL(.data_received = on_pipe_data, .pause_writing = on_pipe_pause,
+        .resume_writing = on_pipe_resume, .connection_lost = on_pipe_lost);
 
 /* Its own end goes to a transport, the child's to the start. */
 static int
@@ -380,8 +380,7 @@ process_describe(const rill__object *object, char *buf, size_t size)
 {
     const rill_subprocess *p = RILL__CONTAINER(object, rill_subprocess, object);
 
-    snprintf(buf, size, "<subprocess %lld%s>", (long long)p->child.pid,
-        p->exited ? ", ended" : "");
+    snprintf(buf, size, "<subprocess %lld%s>", (long long)p->child.pid, p->exited ? ", ended" : "");
 }
 
 static const rill__object_ops process_object_ops = { .end = process_end,
@@ -534,7 +533,8 @@ rill_subprocess_send_signal(rill_subprocess *process, int signo)
     RILL__REQUIRE(process != NULL);
     check_live(process, "rill_subprocess_send_signal");
     loop = process->loop;
-    rc = process->exited ? -ESRCH : loop->sys->processes->signal(loop->driver, &process->child, signo);
+    rc = process->exited ? -ESRCH
+                         : loop->sys->processes->signal(loop->driver, &process->child, signo);
     return rc == -EINVAL ? RILL_EINVAL : rc;
 }
 

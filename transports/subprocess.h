@@ -25,8 +25,8 @@ typedef struct rill__starting {
 
 /* Check the options, and say in `s->spawn` what they mean; pipes are not made yet. `command`: of a
  * shell, or NULL. 0, or the error with its sentence. */
-int rill__starting_init(rill_loop *loop, const rill_process_options *options, const char *command,
-    rill__starting *s);
+int rill__starting_init(
+    rill_loop *loop, const rill_process_options *options, const char *command, rill__starting *s);
 
 /* The sentence for a start that failed at s->spawn.step; returns `rc`. */
 int rill__starting_failed(rill_loop *loop, const rill__starting *s, int rc);

@@ -51,7 +51,7 @@ typedef struct rill__spawn {
     size_t limits_count;
     const uint32_t *groups;
     size_t groups_count;
-    bool set_groups; /* Else none are set, whatever groups_count. */
+    bool set_groups;  /* Else none are set, whatever groups_count. */
     bool must_groups; /* And a refusal fails. */
     bool set_user;
     bool set_group;

@@ -46,6 +46,7 @@ RILL_API RILL_MUST_CHECK int rill_process_shell_site(const char *command,
 RILL_API rill_process *rill_process_ref(rill_process *process);
 RILL_API void rill_process_unref(rill_process *process);
 
+/* As rill_subprocess_pid. */
 RILL_API int64_t rill_process_pid(const rill_process *process);
 
 /* As rill_subprocess_returncode. */
@@ -88,8 +89,7 @@ RILL_API int rill_process_kill(rill_process *process);      /* SIGKILL */
 /* Ask it to end by SIGTERM, kill it after `grace` if it has not, and wait for its end. A cancel
  * leaves it asked. A task's. Returns as rill_process_wait; RILL_EINVAL for a negative grace; -EPERM
  * when it must not be signaled. */
-RILL_API RILL_MUST_CHECK int
-rill_process_stop(rill_process *process, rill_ns grace, int *ret_code);
+RILL_API RILL_MUST_CHECK int rill_process_stop(rill_process *process, rill_ns grace, int *ret_code);
 
 RILL_END
 

@@ -96,7 +96,7 @@ typedef enum rill_sim_personality {
     X(CHILD_KILLED, 60000, "child_killed")       /* By SIGKILL, in its first 50 ms. */        \
     X(CHILD_DEAF, 250000, "child_deaf")          /* It outlives a SIGTERM. */                 \
     X(CHILD_UNWATCHED, 60000, "child_unwatched") /* Its end is found by asking alone. */      \
-    X(ALLOCATION, 2000, "allocation")      /* rill_sim_allocator returns NULL. */
+    X(ALLOCATION, 2000, "allocation")            /* rill_sim_allocator returns NULL. */
 
 #define RILL_SIM_FAULT_ENUM_(name, rate, text) RILL_SIM_FAULT_##name,
 typedef enum rill_sim_fault {
@@ -450,8 +450,8 @@ typedef struct rill_sim_program {
 /* Register a program for a host (NULL: "local") by the exact name that it will be started by; a
  * name that is not registered is ENOENT. `program` is copied. Returns 0; RILL_EINVAL (an unknown
  * host, no name, no size, exec_error out of range); -EEXIST; -ENOMEM. */
-RILL_API int rill_sim_program_add(rill_sim *sim, const char *host, const char *name,
-    const rill_sim_program *program, void *arg);
+RILL_API int rill_sim_program_add(
+    rill_sim *sim, const char *host, const char *name, const rill_sim_program *program, void *arg);
 
 /* Its arguments, with a NULL behind them; until it ends. */
 RILL_API const char *const *rill_sim_process_argv(const rill_sim_process *process);
@@ -473,9 +473,10 @@ RILL_API void rill_sim_process_sleep(rill_sim_process *process, rill_ns delay);
 RILL_API int64_t rill_sim_process_read(rill_sim_process *process, void *buf, size_t size);
 
 /* Write to its stdout (1) or stderr (2): how many bytes were taken, all when that is no pipe;
- * -EAGAIN: no room now; -EPIPE: nobody reads any more, which raises no signal here; -EBADF. */
-RILL_API int64_t
-rill_sim_process_write(rill_sim_process *process, int fd, const void *data, size_t len);
+ * -EAGAIN: no room now; -EPIPE: nobody reads any more, which raises no signal here; -EBADF. Both
+ * return RILL_EINVAL without a process or bytes. */
+RILL_API int64_t rill_sim_process_write(
+    rill_sim_process *process, int fd, const void *data, size_t len);
 
 /* Close one of its standard streams. */
 RILL_API void rill_sim_process_close(rill_sim_process *process, int fd);

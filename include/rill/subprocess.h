@@ -6,7 +6,7 @@
  *     const char *const argv[] = { "ls", "-l", NULL };
  *
  *     rc = rill_subprocess_exec(loop,
- *         &RILL_PROCESS_OPTIONS(.argv = argv, .out = { RILL_STDIO_PIPE }), &lister, self, &process);
+ *         &RILL_PROCESS_OPTIONS(.argv = argv, .out = { RILL_STDIO_PIPE }), &lister, self, &ls);
  *
  * A subprocess lives from connection_made until connection_lost has returned; the loop owns it.
  * connection_lost comes when the program has ended and all its pipes are closed, exactly once, and
@@ -168,8 +168,7 @@ rill_subprocess_protocol_default(void)
  * of what could not be started. `ret_process` may be NULL. asyncio: subprocess_exec.
  */
 #define rill_subprocess_exec(loop, options, protocol, arg, ret_process) \
-    rill_subprocess_exec_site(                                          \
-        loop, options, protocol, arg, RILL_SITE("subprocess"), ret_process)
+    rill_subprocess_exec_site(loop, options, protocol, arg, RILL_SITE("subprocess"), ret_process)
 RILL_API int rill_subprocess_exec_site(rill_loop *loop, const rill_process_options *options,
     const rill_subprocess_protocol *protocol, void *arg, const char *site,
     rill_subprocess **ret_process);
@@ -212,6 +211,7 @@ RILL_API rill_transport *rill_subprocess_pipe(const rill_subprocess *process, in
 RILL_API void rill_subprocess_close(rill_subprocess *process);
 RILL_API bool rill_subprocess_is_closing(const rill_subprocess *process);
 
+/* Its loop. */
 RILL_API rill_loop *rill_subprocess_loop(const rill_subprocess *process);
 
 RILL_END

@@ -646,6 +646,7 @@ test_every_function(void **unused)
     wrong_threads();
     wrong_streams();
     wrong_pipes();
+    wrong_processes();
     rill_server_close(server);
     harness_settle(&h);
     try_a_closed_server();

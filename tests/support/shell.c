@@ -13,7 +13,7 @@ typedef struct script {
     bool deaf; /* trap '' TERM */
     bool last; /* exec: its end is the end. */
     bool copying;
-    rill_ns asleep; /* Until then. */
+    rill_ns asleep;  /* Until then. */
     char text[4096]; /* To be written to `to`. */
     size_t text_len;
     int to;

@@ -99,10 +99,10 @@ on_lost(rill_subprocess *process, void *self, const rill_reason *why)
     harness_poke(w->h);
 }
 
-static const rill_subprocess_protocol protocol = RILL_SUBPROCESS_PROTOCOL(
-    .connection_made = on_made, .pipe_data_received = on_data,
-    .pipe_connection_lost = on_pipe_lost, .pause_writing = on_pause, .resume_writing = on_resume,
-    .process_exited = on_exited, .connection_lost = on_lost);
+static const rill_subprocess_protocol protocol =
+    RILL_SUBPROCESS_PROTOCOL(.connection_made = on_made, .pipe_data_received = on_data,
+        .pipe_connection_lost = on_pipe_lost, .pause_writing = on_pause,
+        .resume_writing = on_resume, .process_exited = on_exited, .connection_lost = on_lost);
 
 static void
 init(watched *w, harness *h)

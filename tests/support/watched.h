@@ -23,8 +23,7 @@ typedef struct watched {
 
 /* Start it; what the start returns. */
 int watched_exec(watched *w, harness *h, const rill_process_options *options);
-int watched_shell(
-    watched *w, harness *h, const char *command, const rill_process_options *options);
+int watched_shell(watched *w, harness *h, const char *command, const rill_process_options *options);
 
 /* Conditions for harness_until. */
 bool watched_is_made(void *w);

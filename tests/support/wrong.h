@@ -28,6 +28,8 @@ struct wrong_results {
     void *pointer;
     rill_stream *stream;
     rill_stream_server *stream_server;
+    rill_subprocess *subprocess;
+    rill_process *process;
     rill_id id;
     rill_ns when;
     rill_addr addr;
@@ -111,6 +113,8 @@ void wrong_sync(void);
 void wrong_tasks(void);
 /* Every function of <rill/executor.h>, <rill/file.h>, <rill/threads.h> and <rill/signal.h>. */
 void wrong_threads(void);
+/* Every function of <rill/subprocess.h> and <rill/process.h>, and those of programs in sim.h. */
+void wrong_processes(void);
 /* Every function of <rill/pipe.h>. */
 void wrong_pipes(void);
 /* Every function of <rill/stream.h>. */

@@ -9,7 +9,10 @@
 #include <signal.h>
 #include <stdlib.h>
 
-#define PIPE         { RILL_STDIO_PIPE, 0 }
+#define PIPE               \
+    {                      \
+        RILL_STDIO_PIPE, 0 \
+    }
 #define OPTIONS(...) &RILL_PROCESS_OPTIONS(__VA_ARGS__)
 #define BIG          ((size_t)3 * 1024 * 1024)
 
@@ -121,7 +124,7 @@ give_up_waiting(void *unused)
 
     (void)unused;
     RILL_TIMEOUT(rc, 50 * RILL_MS)
-        rc = rill_process_wait(p, &code);
+    rc = rill_process_wait(p, &code);
     assert_code(rc, RILL_ETIMEDOUT);
     assert_int_equal(code, 42);
     assert_code(rill_process_kill(p), 0);
@@ -368,8 +371,7 @@ test_stop_kills_what_does_not_end_by_itself(void **unused)
 {
     (void)unused;
     assert_int_equal(
-        -tasks_run(&s.h, stop_one, WORD("trap '' TERM; echo ready; exec sleep 100")),
-        SIGKILL);
+        -tasks_run(&s.h, stop_one, WORD("trap '' TERM; echo ready; exec sleep 100")), SIGKILL);
 }
 
 /* mutant: tasks/process.c @ stop

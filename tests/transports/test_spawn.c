@@ -18,8 +18,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PIPE         { RILL_STDIO_PIPE, 0 }
-#define NOTHING      { RILL_STDIO_NULL, 0 }
+#define PIPE               \
+    {                      \
+        RILL_STDIO_PIPE, 0 \
+    }
+#define NOTHING            \
+    {                      \
+        RILL_STDIO_NULL, 0 \
+    }
 #define OPTIONS(...) &RILL_PROCESS_OPTIONS(.out = PIPE, __VA_ARGS__)
 
 static shell s;
@@ -120,8 +126,8 @@ test_a_descriptor_may_be_a_standard_stream(void **unused)
     assert_string_equal(text, "out\nerr\n");
     close(ends[0]);
     close(ends[1]);
-    assert_code(watched_shell(&w, &s.h, "exit 0",
-                    &RILL_PROCESS_OPTIONS(.in = { RILL_STDIO_FD, ends[0] })),
+    assert_code(
+        watched_shell(&w, &s.h, "exit 0", &RILL_PROCESS_OPTIONS(.in = { RILL_STDIO_FD, ends[0] })),
         -EBADF);
     expect_last_error(&s.h, -EBADF, "standard streams");
 }
@@ -138,9 +144,9 @@ swap_streams(void *unused)
     CHILD_CHECK(pipe(out) == 0 && pipe(err) == 0);
     CHILD_CHECK(dup2(out[1], 1) == 1 && dup2(err[1], 2) == 2);
     shell_open(&s);
-    CHILD_CHECK(watched_shell(&w, &s.h, "echo a; echo b >&2",
-                    &RILL_PROCESS_OPTIONS(
-                        .out = { RILL_STDIO_FD, 2 }, .err = { RILL_STDIO_FD, 1 })) == 0);
+    CHILD_CHECK(
+        watched_shell(&w, &s.h, "echo a; echo b >&2",
+            &RILL_PROCESS_OPTIONS(.out = { RILL_STDIO_FD, 2 }, .err = { RILL_STDIO_FD, 1 })) == 0);
     CHILD_CHECK(watched_end(&w) == 0);
     CHILD_CHECK(read(err[0], text, 2) == 2 && text[0] == 'a');
     CHILD_CHECK(read(out[0], text, 2) == 2 && text[0] == 'b');
@@ -226,8 +232,8 @@ find_the_end_of_descriptors(void *unused)
     while (count < 64 && (fds[count] = dup(1)) >= 0)
         count++;
     for (int left = 0; left < 8; left++) { /* At each of its descriptors. */
-        rc = watched_shell(&w, &s.h, "cat",
-            &RILL_PROCESS_OPTIONS(.in = PIPE, .out = PIPE, .err = PIPE));
+        rc = watched_shell(
+            &w, &s.h, "cat", &RILL_PROCESS_OPTIONS(.in = PIPE, .out = PIPE, .err = PIPE));
         if (rc == 0)
             break;
         CHILD_CHECK(rc == -EMFILE);
@@ -296,8 +302,7 @@ test_signals_are_reset(void **unused)
 static void
 start_in_callback(void *arg)
 {
-    *(int *)arg = watched_shell(
-        &w, &s.h, "exec sed -n /SigBlk/p /proc/self/status", OPTIONS());
+    *(int *)arg = watched_shell(&w, &s.h, "exec sed -n /SigBlk/p /proc/self/status", OPTIONS());
 }
 
 static bool
@@ -378,8 +383,8 @@ test_sessions_and_process_groups(void **unused)
 
     (void)unused;
     (void)said("echo $(cut -d' ' -f5,6 /proc/$$/stat) $$", OPTIONS(.new_session = true));
-    snprintf(expected, sizeof(expected), "%d %d %d", atoi(w.out[0]), atoi(w.out[0]),
-        atoi(w.out[0]));
+    snprintf(
+        expected, sizeof(expected), "%d %d %d", atoi(w.out[0]), atoi(w.out[0]), atoi(w.out[0]));
     assert_string_equal(w.out[0], expected);
     (void)said("echo $(cut -d' ' -f5 /proc/$$/stat) $$", OPTIONS(.set_process_group = true));
     snprintf(expected, sizeof(expected), "%d %d", atoi(w.out[0]), atoi(w.out[0]));
@@ -388,8 +393,8 @@ test_sessions_and_process_groups(void **unused)
     assert_string_equal(said("cut -d' ' -f5 /proc/$$/stat",
                             OPTIONS(.set_process_group = true, .process_group = (int)getpgrp())),
         expected);
-    assert_code(watched_shell(&w, &s.h, "exit 0",
-                    OPTIONS(.set_process_group = true, .process_group = 1)),
+    assert_code(
+        watched_shell(&w, &s.h, "exit 0", OPTIONS(.set_process_group = true, .process_group = 1)),
         -EPERM);
     expect_last_error(&s.h, -EPERM, "process group");
 }
@@ -404,8 +409,8 @@ test_limits_are_set(void **unused)
     const rill_process_limit unknown = { .resource = 999 };
 
     (void)unused;
-    assert_string_equal(said("ulimit -Sn; ulimit -Hn; ulimit -c",
-                            OPTIONS(.limits = limits, .limits_count = 2)),
+    assert_string_equal(
+        said("ulimit -Sn; ulimit -Hn; ulimit -c", OPTIONS(.limits = limits, .limits_count = 2)),
         "33\n44\n0");
     assert_code(
         watched_shell(&w, &s.h, "exit 0", OPTIONS(.limits = &unknown, .limits_count = 1)), -EINVAL);
@@ -422,9 +427,8 @@ test_user_and_groups(void **unused)
         assert_code(watched_shell(&w, &s.h, "id", OPTIONS(.set_user = true, .user = 0)), -EPERM);
         return;
     }
-    assert_string_equal(said("id -u; id -g; id -G",
-                            OPTIONS(.set_user = true, .user = 1234, .set_group = true,
-                                .group = 4321)),
+    assert_string_equal(said("id -u; id -g; id -G", OPTIONS(.set_user = true, .user = 1234,
+                                                        .set_group = true, .group = 4321)),
         "1234\n4321\n4321");
     assert_string_equal(said("id -G", OPTIONS(.set_user = true, .user = 1234, .set_group = true,
                                           .group = 4321, .groups = groups, .groups_count = 2)),
@@ -522,9 +526,8 @@ test_one_that_has_ended_before_the_loop_looks(void **unused)
 
     (void)unused;
     assert_code(watched_shell(&w, &s.h, "exit 5", NULL), 0);
-    assert_int_equal(waitid(P_PID, (id_t)rill_subprocess_pid(w.process), &info,
-                         WEXITED | WNOWAIT),
-        0);
+    assert_int_equal(
+        waitid(P_PID, (id_t)rill_subprocess_pid(w.process), &info, WEXITED | WNOWAIT), 0);
     rill_subprocess_close(w.process); /* Too late to kill it. */
     assert_int_equal(watched_end(&w), 5);
 }
@@ -566,8 +569,7 @@ test_every_way_starts_and_fails_alike(void **unused)
 
     (void)unused;
     for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
-        if (ways[i] == RILL__SPAWN_BY_SHARING &&
-            rill__spawn_get_way() != RILL__SPAWN_BY_SHARING)
+        if (ways[i] == RILL__SPAWN_BY_SHARING && rill__spawn_get_way() != RILL__SPAWN_BY_SHARING)
             continue; /* A checker or an emulator copies all the same. */
         rill__spawn_set_way(ways[i]);
         assert_string_equal(said("echo hello", OPTIONS()), "hello");

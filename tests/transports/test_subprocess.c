@@ -112,13 +112,12 @@ second_is_set(void *numbers)
 static void
 test_a_signal_after_the_end_is_refused(void **unused)
 {
-    static const rill_subprocess_protocol protocol = RILL_SUBPROCESS_PROTOCOL(
-        .process_exited = signal_after_exit, .connection_lost = set_lost);
+    static const rill_subprocess_protocol protocol =
+        RILL_SUBPROCESS_PROTOCOL(.process_exited = signal_after_exit, .connection_lost = set_lost);
     int numbers[2] = { 0, 0 };
 
     (void)unused;
-    assert_code(
-        rill_subprocess_shell(s.h.loop, "exit 0", NULL, &protocol, numbers, NULL), 0);
+    assert_code(rill_subprocess_shell(s.h.loop, "exit 0", NULL, &protocol, numbers, NULL), 0);
     harness_until(&s.h, second_is_set, numbers);
     assert_code(numbers[0], -ESRCH);
 }
@@ -169,8 +168,8 @@ static void
 test_one_may_survive_its_close(void **unused)
 {
     (void)unused;
-    assert_code(watched_shell(&w, &s.h, "sleep 0.1; exit 5",
-                    &RILL_PROCESS_OPTIONS(.survives_close = true)),
+    assert_code(
+        watched_shell(&w, &s.h, "sleep 0.1; exit 5", &RILL_PROCESS_OPTIONS(.survives_close = true)),
         0);
     rill_subprocess_close(w.process);
     assert_int_equal(watched_end(&w), 5);
@@ -264,8 +263,8 @@ test_options_that_cannot_be_meant_are_refused(void **unused)
     REFUSED("death_signal", .argv = argv, .death_signal = 65);
     REFUSED("groups", .argv = argv, .groups_count = 1);
 #undef REFUSED
-    assert_code(watched_shell(&w, &s.h, "exit 0", &RILL_PROCESS_OPTIONS(.argv = argv)),
-        RILL_EINVAL);
+    assert_code(
+        watched_shell(&w, &s.h, "exit 0", &RILL_PROCESS_OPTIONS(.argv = argv)), RILL_EINVAL);
     expect_last_error(&s.h, RILL_EINVAL, "a shell has its own argv");
 }
 
@@ -302,16 +301,16 @@ all_are_lost(void *count)
 static void
 test_many_that_have_ended_before_one_turn(void **unused)
 {
-    static const rill_subprocess_protocol protocol = RILL_SUBPROCESS_PROTOCOL(
-        .process_exited = count_exit, .connection_lost = count_lost);
+    static const rill_subprocess_protocol protocol =
+        RILL_SUBPROCESS_PROTOCOL(.process_exited = count_exit, .connection_lost = count_lost);
     const char *const argv[] = { "/bin/true", NULL };
     int count = on_driver("sim") ? 3000 : MANY;
 
     (void)unused;
     many_lost = many_failed = 0;
     for (int i = 0; i < count; i++) {
-        int rc = rill_subprocess_exec(s.h.loop, &RILL_PROCESS_OPTIONS(.argv = argv), &protocol,
-            NULL, NULL);
+        int rc = rill_subprocess_exec(
+            s.h.loop, &RILL_PROCESS_OPTIONS(.argv = argv), &protocol, NULL, NULL);
 
         if (rc < 0) { /* In a sweep of allocations. */
             count = i;

@@ -8,9 +8,12 @@
 #include <signal.h>
 #include <stdlib.h>
 
-#define PIPE              { RILL_STDIO_PIPE, 0 }
-#define OPTIONS(...)      &RILL_PROCESS_OPTIONS(__VA_ARGS__)
-#define BIG               ((size_t)2 * 1024 * 1024)
+#define PIPE               \
+    {                      \
+        RILL_STDIO_PIPE, 0 \
+    }
+#define OPTIONS(...) &RILL_PROCESS_OPTIONS(__VA_ARGS__)
+#define BIG          ((size_t)2 * 1024 * 1024)
 
 static shell s;
 static watched w;
@@ -42,8 +45,8 @@ static void
 test_output_comes_before_the_loss_of_its_pipe(void **unused)
 {
     (void)unused;
-    assert_code(watched_shell(&w, &s.h, "echo out; echo err >&2; exit 3",
-                    OPTIONS(.out = PIPE, .err = PIPE)),
+    assert_code(watched_shell(
+                    &w, &s.h, "echo out; echo err >&2; exit 3", OPTIONS(.out = PIPE, .err = PIPE)),
         0);
     assert_null(rill_subprocess_pipe(w.process, 1));
     harness_until(&s.h, watched_is_made, &w);
@@ -220,8 +223,7 @@ test_a_start_that_fails_leaves_no_pipes(void **unused)
     const char *const argv[] = { "/nowhere/at-all", NULL };
 
     (void)unused;
-    assert_code(watched_exec(&w, &s.h,
-                    OPTIONS(.argv = argv, .in = PIPE, .out = PIPE, .err = PIPE)),
+    assert_code(watched_exec(&w, &s.h, OPTIONS(.argv = argv, .in = PIPE, .out = PIPE, .err = PIPE)),
         -ENOENT);
     harness_settle(&s.h);
     assert_string_equal(w.tape, "");

@@ -39,8 +39,8 @@ extern const struct rill__processes_ops rill__processes_linux;
 
 /* `ret_pidfd`: -1 where the kernel has none. */
 struct rill__spawn;
-int rill__linux_spawn(
-    rill__linux *self, struct rill__spawn *spec, int64_t *ret_pid, int *ret_pidfd);
+int
+rill__linux_spawn(rill__linux *self, struct rill__spawn *spec, int64_t *ret_pid, int *ret_pidfd);
 
 int rill__linux_accept(int listener, int *ret_fd, rill_addr *ret_peer);
 

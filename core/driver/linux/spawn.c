@@ -437,17 +437,17 @@ clone_onto(unsigned long flags, void *stack, int *ret_pidfd, void (*fn)(void *),
     register void (*entry)(void *) __asm__("x19") = fn;
     register void *value __asm__("x20") = arg;
 
-    __asm__ volatile("svc #0\n\t"
-                     "cbnz x0, 1f\n\t"
-                     "mov x29, xzr\n\t"
-                     "mov x0, x20\n\t"
-                     "blr x19\n\t"
-                     "brk #0\n"
-                     "1:"
-                     : "+r"(rc)
-                     : "r"(top), "r"(pidfd), "r"(tls), "r"(child_tid), "r"(number), "r"(entry),
-                     "r"(value)
-                     : "memory", "cc");
+    __asm__ volatile(
+        "svc #0\n\t"
+        "cbnz x0, 1f\n\t"
+        "mov x29, xzr\n\t"
+        "mov x0, x20\n\t"
+        "blr x19\n\t"
+        "brk #0\n"
+        "1:"
+        : "+r"(rc)
+        : "r"(top), "r"(pidfd), "r"(tls), "r"(child_tid), "r"(number), "r"(entry), "r"(value)
+        : "memory", "cc");
     return rc;
 #else
     (void)flags;

@@ -286,8 +286,8 @@ spawn_fault(sim_host *host)
     };
 
     for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
-        if (rill__sim_fault(host->sim, faults[i].kind, host, host->number,
-                &host->uses[faults[i].kind]))
+        if (rill__sim_fault(
+                host->sim, faults[i].kind, host, host->number, &host->uses[faults[i].kind]))
             return -faults[i].error;
     return rill__sim_descriptors_left(host) ? 0 : -EMFILE;
 }
@@ -321,10 +321,10 @@ sim_spawn(rill__driver *driver, rill__spawn *spec, rill__child *child)
     trace(p, SIM_SPAWN, (uint64_t)child->pid);
     rill__sim_schedule(self->sim, &p->step, self->sim->now);
     if (fault(p, RILL_SIM_FAULT_CHILD_KILLED))
-        end_at(p, -SIGKILL, self->sim->now + (rill_ns)rill__sim_small_value(self->sim,
-                                                RILL_SIM_FAULT_CHILD_KILLED, p->number,
-                                                &p->uses[RILL_SIM_FAULT_CHILD_KILLED],
-                                                (uint64_t)KILLED_LATEST));
+        end_at(p, -SIGKILL,
+            self->sim->now + (rill_ns)rill__sim_small_value(self->sim, RILL_SIM_FAULT_CHILD_KILLED,
+                                 p->number, &p->uses[RILL_SIM_FAULT_CHILD_KILLED],
+                                 (uint64_t)KILLED_LATEST));
     return 0;
 }
 
@@ -384,8 +384,8 @@ const rill__processes_ops rill__processes_sim = {
 /* ---- public ---- */
 
 int
-rill_sim_program_add(rill_sim *sim, const char *host, const char *name,
-    const rill_sim_program *program, void *arg)
+rill_sim_program_add(
+    rill_sim *sim, const char *host, const char *name, const rill_sim_program *program, void *arg)
 {
     sim_program *self;
     sim_host *on;
@@ -442,13 +442,13 @@ rill_sim_process_exit(rill_sim_process *process, int status, rill_ns delay)
 void
 rill_sim_process_sleep(rill_sim_process *process, rill_ns delay)
 {
-    rill__sim_schedule(
-        process->sim, &process->alarm, process->sim->now + (delay > 0 ? delay : 0));
+    rill__sim_schedule(process->sim, &process->alarm, process->sim->now + (delay > 0 ? delay : 0));
 }
 
 int64_t
 rill_sim_process_read(rill_sim_process *process, void *buf, size_t size)
 {
+    RILL__REQUIRE(process != NULL && (buf != NULL || size == 0));
     if (process->streams[0] == NULL || size == 0)
         return 0;
     return rill__sim_recv(process->streams[0], buf, size);
@@ -457,6 +457,7 @@ rill_sim_process_read(rill_sim_process *process, void *buf, size_t size)
 int64_t
 rill_sim_process_write(rill_sim_process *process, int fd, const void *data, size_t len)
 {
+    RILL__REQUIRE(process != NULL && (data != NULL || len == 0));
     if (fd != 1 && fd != 2)
         return -EBADF;
     if (process->streams[fd] == NULL || len == 0)
