@@ -23,11 +23,17 @@ has_no_descriptors(rill_loop *loop)
     return loop->sys->public_fd(loop->driver, 0) == RILL_ENOTSUP;
 }
 
+/* Before any of our own is made, which could get its number. */
 static int
-refuse_descriptors(rill_loop *loop)
+check_open(rill_loop *loop, int fd)
 {
-    return rill__fail(loop, RILL_ENOTSUP, RILL_LAYER_TRANSPORT,
-        "subprocess: descriptors are not the simulator's");
+    if (has_no_descriptors(loop))
+        return rill__fail(loop, RILL_ENOTSUP, RILL_LAYER_TRANSPORT,
+            "subprocess: descriptors are not the simulator's");
+    if (loop->sys->probe(loop->driver, fd) == -EBADF)
+        return rill__fail(
+            loop, -EBADF, RILL_LAYER_SYSTEM, "subprocess: descriptor %d is not open", fd);
+    return 0;
 }
 
 static int
@@ -69,10 +75,8 @@ take_stdio(rill_loop *loop, const rill_stdio *stdio, int fd, rill__starting *s)
     case RILL_STDIO_FD:
         if (stdio->fd < 0)
             return refuse(loop, "a standard stream is to be a negative descriptor");
-        if (has_no_descriptors(loop))
-            return refuse_descriptors(loop);
         s->spawn.stdio[fd] = stdio->fd;
-        return 0;
+        return check_open(loop, stdio->fd);
     case RILL_STDIO_STDOUT:
         if (fd != 2)
             return refuse(loop, "only stderr can go where stdout goes");
@@ -105,10 +109,14 @@ take_pass_fds(rill_loop *loop, rill__starting *s)
         s->pass[at] = fd;
         count++;
     }
-    if (count != 0 && has_no_descriptors(loop))
-        return refuse_descriptors(loop);
     s->spawn.pass = s->pass;
     s->spawn.pass_count = count;
+    for (size_t i = 0; i < count; i++) {
+        int rc = check_open(loop, s->pass[i]);
+
+        if (rc < 0)
+            return rc;
+    }
     return 0;
 }
 

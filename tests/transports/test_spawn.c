@@ -86,7 +86,6 @@ static void
 test_passed_descriptors_keep_their_numbers(void **unused)
 {
     const int wanted[] = { 60, 40, 60, 1 };
-    char text[16] = "";
 
     (void)unused;
     assert_int_equal(dup2(STDERR_FILENO, 40), 40);
@@ -104,8 +103,7 @@ test_passed_descriptors_keep_their_numbers(void **unused)
     close(60);
     assert_code(watched_shell(&w, &s.h, "exit 0", OPTIONS(.pass_fds = wanted, .pass_fds_count = 4)),
         -EBADF);
-    expect_last_error(&s.h, -EBADF, "pass_fds");
-    (void)text;
+    expect_last_error(&s.h, -EBADF, "descriptor 40 is not open");
 }
 
 static void
@@ -129,7 +127,7 @@ test_a_descriptor_may_be_a_standard_stream(void **unused)
     assert_code(
         watched_shell(&w, &s.h, "exit 0", &RILL_PROCESS_OPTIONS(.in = { RILL_STDIO_FD, ends[0] })),
         -EBADF);
-    expect_last_error(&s.h, -EBADF, "standard streams");
+    expect_last_error(&s.h, -EBADF, "is not open");
 }
 
 /* In a process of its own: stdout and stderr change places. */
@@ -226,12 +224,16 @@ find_the_end_of_descriptors(void *unused)
     shell_open(&s);
     CHILD_CHECK(watched_shell(&w, &s.h, "exit 0", NULL) == 0); /* The way is known. */
     CHILD_CHECK(watched_end(&w) == 0);
+    if (rill__spawn_get_way() != RILL__SPAWN_BY_SHARING) {
+        shell_close(&s);
+        return 0; /* Valgrind 3.19 breaks down when a clone of this kind fails. */
+    }
     CHILD_CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
     limit.rlim_cur = 40;
     CHILD_CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
     while (count < 64 && (fds[count] = dup(1)) >= 0)
         count++;
-    for (int left = 0; left < 8; left++) { /* At each of its descriptors. */
+    for (int left = 0; left < 16; left++) { /* At each of its descriptors. */
         rc = watched_shell(
             &w, &s.h, "cat", &RILL_PROCESS_OPTIONS(.in = PIPE, .out = PIPE, .err = PIPE));
         if (rc == 0)
@@ -403,14 +405,14 @@ static void
 test_limits_are_set(void **unused)
 {
     const rill_process_limit limits[] = {
-        { .resource = RLIMIT_NOFILE, .soft = 33, .hard = 44 },
+        { .resource = RLIMIT_CPU, .soft = 33, .hard = 44 },
         { .resource = RLIMIT_CORE, .soft = 0, .hard = 0 },
     };
     const rill_process_limit unknown = { .resource = 999 };
 
     (void)unused;
     assert_string_equal(
-        said("ulimit -Sn; ulimit -Hn; ulimit -c", OPTIONS(.limits = limits, .limits_count = 2)),
+        said("ulimit -St; ulimit -Ht; ulimit -c", OPTIONS(.limits = limits, .limits_count = 2)),
         "33\n44\n0");
     assert_code(
         watched_shell(&w, &s.h, "exit 0", OPTIONS(.limits = &unknown, .limits_count = 1)), -EINVAL);
@@ -444,7 +446,7 @@ leave_children(void *unused)
             &RILL_PROCESS_OPTIONS(.death_signal = SIGKILL, .err = NOTHING)) != 0)
         return 1;
     fprintf(stderr, "%d\n", (int)rill_subprocess_pid(w.process));
-    _exit(0);
+    return kill(getpid(), SIGKILL); /* As one that crashes. */
 }
 
 static bool
@@ -471,7 +473,7 @@ test_a_child_may_die_with_its_parent(void **unused)
 
     (void)unused;
     child_run(leave_children, NULL, &result);
-    assert_int_equal(result.exit_code, 0);
+    assert_int_equal(result.signal, SIGKILL);
     pid = atoi(result.text);
     assert_true(pid > 1);
     harness_until(&s.h, is_gone, &pid);

@@ -518,25 +518,25 @@ rill__spawn_get_way(void)
 static int
 open_report(int ret_ends[2])
 {
-    int ends[2];
+    int rc = pipe2(ret_ends, O_CLOEXEC);
 
-    if (pipe2(ends, O_CLOEXEC) < 0)
+    if (rc < 0)
         return -errno;
-    for (int i = 0; i < 2; i++) {
-        ret_ends[i] = fcntl(ends[i], F_DUPFD_CLOEXEC, 3);
-        if (ret_ends[i] < 0) {
-            int rc = -errno;
-
-            if (i == 1)
-                (void)close(ret_ends[0]);
-            (void)close(ends[0]);
-            (void)close(ends[1]);
-            return rc == -EINVAL ? -EMFILE : rc;
-        }
+    for (int i = 0; i < 2 && rc >= 0; i++) {
+        if (ret_ends[i] >= 3)
+            continue;
+        rc = fcntl(ret_ends[i], F_DUPFD_CLOEXEC, 3);
+        if (rc < 0)
+            break;
+        (void)close(ret_ends[i]);
+        ret_ends[i] = rc;
     }
-    (void)close(ends[0]);
-    (void)close(ends[1]);
-    return 0;
+    if (rc >= 0)
+        return 0;
+    rc = errno == EINVAL ? -EMFILE : -errno; /* EINVAL: the limit is as low as that. */
+    (void)close(ret_ends[0]);
+    (void)close(ret_ends[1]);
+    return rc;
 }
 
 /* Until exec has closed the other end. */
