@@ -405,15 +405,15 @@ static void
 test_limits_are_set(void **unused)
 {
     const rill_process_limit limits[] = {
-        { .resource = RLIMIT_CPU, .soft = 33, .hard = 44 },
+        { .resource = RLIMIT_FSIZE, .soft = 5120, .hard = 10240 },
         { .resource = RLIMIT_CORE, .soft = 0, .hard = 0 },
     };
     const rill_process_limit unknown = { .resource = 999 };
 
     (void)unused;
     assert_string_equal(
-        said("ulimit -St; ulimit -Ht; ulimit -c", OPTIONS(.limits = limits, .limits_count = 2)),
-        "33\n44\n0");
+        said("ulimit -Sf; ulimit -Hf; ulimit -c", OPTIONS(.limits = limits, .limits_count = 2)),
+        "10\n20\n0");
     assert_code(
         watched_shell(&w, &s.h, "exit 0", OPTIONS(.limits = &unknown, .limits_count = 1)), -EINVAL);
     expect_last_error(&s.h, -EINVAL, "resource limit");
