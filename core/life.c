@@ -263,7 +263,7 @@ run_rest(rill_loop *loop)
 {
     while (loop->object_count[RILL__OBJECT_TRANSPORT] + loop->object_count[RILL__OBJECT_SERVER] +
                loop->object_count[RILL__OBJECT_CONNECT] + loop->object_count[RILL__OBJECT_RESTART] +
-               rill__loop_ready(loop) !=
+               loop->object_count[RILL__OBJECT_PROCESS] + rill__loop_ready(loop) !=
            0) {
         int rc = rill__loop_turn(loop, RILL_NEVER);
 
@@ -337,6 +337,7 @@ end_everything(rill_loop *loop)
     leftovers += end_objects(loop, RILL__OBJECT_RESTART);
     leftovers += end_objects(loop, RILL__OBJECT_INHERITED);
     leftovers += end_objects(loop, RILL__OBJECT_SERVER);
+    leftovers += end_objects(loop, RILL__OBJECT_PROCESS);
     leftovers += end_objects(loop, RILL__OBJECT_TRANSPORT);
     run_rest(loop);
     return leftovers + loop->futures;

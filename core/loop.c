@@ -230,7 +230,8 @@ is_stuck(const rill_loop *loop)
            atomic_load(&loop->holds) == 0 &&
            loop->object_count[RILL__OBJECT_TRANSPORT] + loop->object_count[RILL__OBJECT_SERVER] +
                    loop->object_count[RILL__OBJECT_CONNECT] +
-                   loop->object_count[RILL__OBJECT_RESTART] ==
+                   loop->object_count[RILL__OBJECT_RESTART] +
+                   loop->object_count[RILL__OBJECT_PROCESS] ==
                0 &&
            rill__inbox_is_empty(loop->inbox) && !rill__mail_is_there(loop);
 }

@@ -277,6 +277,9 @@ void rill__stream_open(rill_transport *t);
 /* The same in the next turn. */
 void rill__stream_open_soon(rill_transport *t);
 
+/* Undo the making of one that was never opened: nothing of it is left. */
+void rill__stream_discard(rill_transport *t);
+
 /* ---- pipes (pipe.c) ---- */
 
 /* Make a transport over one end of a pipe, which is owned on success and never waits already.

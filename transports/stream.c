@@ -573,6 +573,15 @@ rill__stream_attach(stream *s, int fd, rill__io_kind kind, const rill__config *c
     return rc;
 }
 
+void
+rill__stream_discard(rill_transport *t)
+{
+    stream *s = rill__impl(t);
+
+    t->loop->sys->close_fd(t->loop->driver, t->loop->ops->detach(t->loop->driver, &s->io), false);
+    rill_transport_discard(t);
+}
+
 int
 rill__stream_new(rill_loop *loop, int fd, rill_family family, const rill_addr *peer,
     const rill__config *config, const rill_protocol *protocol, void *arg, const char *site,

@@ -70,7 +70,8 @@ typedef enum rill__io_kind {
     RILL__IO_POLL,     /* A foreign descriptor: recv records mean readable, send ones writable. */
     RILL__IO_PIPE,     /* One end of a pipe, or what is used like one. */
     RILL__IO_RIGHTS,   /* A Unix stream socket that is read by rights->recv. */
-    RILL__IO_DGRAM     /* A datagram socket: see rill__dgram_ops. */
+    RILL__IO_DGRAM,    /* A datagram socket: see rill__dgram_ops. */
+    RILL__IO_CHILD     /* A child process: a recv record means that it has ended (child.h). */
 } rill__io_kind;
 
 /* What the end of a pipe is. */
@@ -405,6 +406,8 @@ typedef struct rill__sys_ops {
 
     /* The descriptor a user may see, or RILL_ENOTSUP (simulator). */
     int (*public_fd)(rill__driver *driver, int fd);
+
+    const struct rill__processes_ops *processes; /* child.h */
 } rill__sys_ops;
 
 enum rill__flag {

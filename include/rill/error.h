@@ -48,6 +48,8 @@ RILL_BEGIN
     X(RILL_EGONE, -5061, STATE, "the old process has ended")                                   \
     X(RILL_EPROTOCOL, -5062, STATE, "the other process does not keep to the protocol")         \
     X(RILL_EVERSION, -5063, STATE, "the other process speaks another version of the protocol") \
+    X(RILL_EREAPED, -5064, STATE,                                                              \
+        "the child has ended, and other code in this process was told how")                    \
     X(RILL_EREVOKED, -5070, STATE, "what was waited for was canceled")                         \
     X(RILL_ENOTASK, -5071, USAGE,                                                              \
         "only a task can wait: call it in one, or take the form with a callback")              \

@@ -15,6 +15,7 @@
 #include <rill/loop.h>
 #include <rill/memory.h>
 #include <rill/pipe.h>
+#include <rill/process.h>
 #include <rill/protocol.h>
 #include <rill/queue.h>
 #include <rill/restart.h>
@@ -22,6 +23,7 @@
 #include <rill/signal.h>
 #include <rill/sock.h>
 #include <rill/stream.h>
+#include <rill/subprocess.h>
 #include <rill/sync.h>
 #include <rill/task.h>
 #include <rill/threads.h>

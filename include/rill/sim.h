@@ -55,50 +55,56 @@ typedef enum rill_sim_personality {
 } rill_sim_personality;
 
 /* X(NAME, highest rate in a million uses, name): the kinds of faults, and how often they fire. */
-#define RILL_SIM_FAULT_LIST(X)                                                                \
-    X(SOCKET_EMFILE, 60000, "socket_emfile") /* Making a socket: each of the four errors. */  \
-    X(SOCKET_ENFILE, 30000, "socket_enfile")                                                  \
-    X(SOCKET_ENOBUFS, 30000, "socket_enobufs")                                                \
-    X(SOCKET_ENOMEM, 30000, "socket_enomem")                                                  \
-    X(ATTACH_ENOMEM, 15000, "attach_enomem")  /* Registering a descriptor with the driver. */ \
-    X(ACCEPT_EMFILE, 120000, "accept_emfile") /* The connection stays in the backlog... */    \
-    X(ACCEPT_ENFILE, 60000, "accept_enfile")                                                  \
-    X(ACCEPT_ENOBUFS, 60000, "accept_enobufs")                                                \
-    X(ACCEPT_ENOMEM, 60000, "accept_enomem")                                                  \
-    X(ACCEPT_EINTR, 120000, "accept_eintr")                                                   \
-    X(ACCEPT_ECONNABORTED, 60000, "accept_econnaborted") /* ...or is lost with these. */      \
-    X(ACCEPT_EPROTO, 60000, "accept_eproto")                                                  \
-    X(ACCEPT_EPERM, 60000, "accept_eperm")                                                    \
-    X(RECV_SHORT, 500000, "recv_short") /* Fewer bytes than there are; any number. */         \
-    X(RECV_AGAIN, 125000, "recv_again") /* EAGAIN (or EINTR), though there are bytes. */      \
-    X(SEND_SHORT, 500000, "send_short")                                                       \
-    X(SEND_AGAIN, 250000, "send_again")                                                       \
-    X(SPURIOUS_READ, 125000, "spurious_read") /* A record, and nothing there. */              \
-    X(SPURIOUS_WRITE, 125000, "spurious_write")                                               \
-    X(READY_ORDER, 250000, "ready_order")    /* Announced before what was ready earlier. */   \
-    X(SEND_LATE, 500000, "send_late")        /* Completion: a send takes up to 5 ms. */       \
-    X(CANCEL_LOSES, 500000, "cancel_loses")  /* Completion: a cancel comes too late. */       \
-    X(SLICE_LATE, 500000, "slice_late")      /* Completion: bytes are taken after a pause. */ \
-    X(CLOSE_LATE, 250000, "close_late")      /* Completion: the close takes up to 5 ms. */    \
-    X(DELAY, 125000, "delay")                /* A segment takes up to 200 ms more. */         \
-    X(SPLIT, 250000, "split")                /* A segment is cut at any byte. */              \
-    X(LOSS, 30000, "loss")                   /* A segment is sent again: 200 ms, doubling. */ \
-    X(STALL, 4000, "stall")                  /* A direction stands still for up to 5 s. */    \
-    X(ZERO_WINDOW, 30000, "zero_window")     /* The sender hears of room up to 3 s late. */   \
-    X(RESET, 60000, "reset")                 /* A connection is reset at some byte. */        \
-    X(CONNECT_RESET, 30000, "connect_reset") /* Reset as soon as it is made. */               \
-    X(CONNECT_REFUSED, 30000, "connect_refused")                                              \
-    X(SYN_LOSS, 60000, "syn_loss")         /* Tried again after 1 s, 2 s, 4 s... */           \
-    X(BACKLOG_FULL, 30000, "backlog_full") /* As if the backlog were full; the same. */       \
-    X(ALLOCATION, 2000, "allocation")      /* rill_sim_allocator returns NULL. */             \
-    X(DGRAM_LOSS, 60000, "dgram_loss")     /* A datagram never arrives. */                    \
-    X(DGRAM_DUPLICATE, 60000, "dgram_duplicate")                                              \
-    X(DGRAM_REORDER, 125000, "dgram_reorder")  /* It takes up to 5 ms more. */                \
-    X(DGRAM_TRUNCATE, 60000, "dgram_truncate") /* It is received cut. */                      \
-    X(DGRAM_REFUSED, 30000, "dgram_refused")   /* As if nobody had its port. */               \
-    X(DGRAM_FULL, 60000, "dgram_full")         /* The receiver's buffer has no room. */       \
-    X(DGRAM_AGAIN, 125000, "dgram_again")      /* EAGAIN from a send, though there is room */ \
-    X(DGRAM_ENOBUFS, 30000, "dgram_enobufs")   /* ENOBUFS from one. */
+#define RILL_SIM_FAULT_LIST(X)                                                                   \
+    X(SOCKET_EMFILE, 60000, "socket_emfile") /* Making a socket: each of the four errors. */     \
+    X(SOCKET_ENFILE, 30000, "socket_enfile")                                                     \
+    X(SOCKET_ENOBUFS, 30000, "socket_enobufs")                                                   \
+    X(SOCKET_ENOMEM, 30000, "socket_enomem")                                                     \
+    X(ATTACH_ENOMEM, 15000, "attach_enomem")  /* Registering a descriptor with the driver. */    \
+    X(ACCEPT_EMFILE, 120000, "accept_emfile") /* The connection stays in the backlog... */       \
+    X(ACCEPT_ENFILE, 60000, "accept_enfile")                                                     \
+    X(ACCEPT_ENOBUFS, 60000, "accept_enobufs")                                                   \
+    X(ACCEPT_ENOMEM, 60000, "accept_enomem")                                                     \
+    X(ACCEPT_EINTR, 120000, "accept_eintr")                                                      \
+    X(ACCEPT_ECONNABORTED, 60000, "accept_econnaborted") /* ...or is lost with these. */         \
+    X(ACCEPT_EPROTO, 60000, "accept_eproto")                                                     \
+    X(ACCEPT_EPERM, 60000, "accept_eperm")                                                       \
+    X(RECV_SHORT, 500000, "recv_short") /* Fewer bytes than there are; any number. */            \
+    X(RECV_AGAIN, 125000, "recv_again") /* EAGAIN (or EINTR), though there are bytes. */         \
+    X(SEND_SHORT, 500000, "send_short")                                                          \
+    X(SEND_AGAIN, 250000, "send_again")                                                          \
+    X(SPURIOUS_READ, 125000, "spurious_read") /* A record, and nothing there. */                 \
+    X(SPURIOUS_WRITE, 125000, "spurious_write")                                                  \
+    X(READY_ORDER, 250000, "ready_order")    /* Announced before what was ready earlier. */      \
+    X(SEND_LATE, 500000, "send_late")        /* Completion: a send takes up to 5 ms. */          \
+    X(CANCEL_LOSES, 500000, "cancel_loses")  /* Completion: a cancel comes too late. */          \
+    X(SLICE_LATE, 500000, "slice_late")      /* Completion: bytes are taken after a pause. */    \
+    X(CLOSE_LATE, 250000, "close_late")      /* Completion: the close takes up to 5 ms. */       \
+    X(DELAY, 125000, "delay")                /* A segment takes up to 200 ms more. */            \
+    X(SPLIT, 250000, "split")                /* A segment is cut at any byte. */                 \
+    X(LOSS, 30000, "loss")                   /* A segment is sent again: 200 ms, doubling. */    \
+    X(STALL, 4000, "stall")                  /* A direction stands still for up to 5 s. */       \
+    X(ZERO_WINDOW, 30000, "zero_window")     /* The sender hears of room up to 3 s late. */      \
+    X(RESET, 60000, "reset")                 /* A connection is reset at some byte. */           \
+    X(CONNECT_RESET, 30000, "connect_reset") /* Reset as soon as it is made. */                  \
+    X(CONNECT_REFUSED, 30000, "connect_refused")                                                 \
+    X(SYN_LOSS, 60000, "syn_loss")         /* Tried again after 1 s, 2 s, 4 s... */              \
+    X(BACKLOG_FULL, 30000, "backlog_full") /* As if the backlog were full; the same. */          \
+    X(ALLOCATION, 2000, "allocation")      /* rill_sim_allocator returns NULL. */                \
+    X(DGRAM_LOSS, 60000, "dgram_loss")     /* A datagram never arrives. */                       \
+    X(DGRAM_DUPLICATE, 60000, "dgram_duplicate")                                                 \
+    X(DGRAM_REORDER, 125000, "dgram_reorder")  /* It takes up to 5 ms more. */                   \
+    X(DGRAM_TRUNCATE, 60000, "dgram_truncate") /* It is received cut. */                         \
+    X(DGRAM_REFUSED, 30000, "dgram_refused")   /* As if nobody had its port. */                  \
+    X(DGRAM_FULL, 60000, "dgram_full")         /* The receiver's buffer has no room. */          \
+    X(DGRAM_AGAIN, 125000, "dgram_again")      /* EAGAIN from a send, though there is room */    \
+    X(DGRAM_ENOBUFS, 30000, "dgram_enobufs")   /* ENOBUFS from one. */                           \
+    X(SPAWN_EAGAIN, 30000, "spawn_eagain")     /* Starting a child: each of the three errors. */ \
+    X(SPAWN_ENOMEM, 30000, "spawn_enomem")                                                       \
+    X(SPAWN_EMFILE, 30000, "spawn_emfile")                                                       \
+    X(CHILD_KILLED, 60000, "child_killed")       /* By SIGKILL, in its first 50 ms. */           \
+    X(CHILD_DEAF, 250000, "child_deaf")          /* It outlives a SIGTERM. */                    \
+    X(CHILD_UNWATCHED, 60000, "child_unwatched") /* Its end is found by asking alone. */
 
 #define RILL_SIM_FAULT_ENUM_(name, rate, text) RILL_SIM_FAULT_##name,
 typedef enum rill_sim_fault {
@@ -422,6 +428,69 @@ RILL_API uint64_t rill_sim_peer_bytes_out(const rill_sim_peer *peer);
 /* The addresses of the connection or the listener. Returns 0, or -ENOTCONN. */
 RILL_API int rill_sim_peer_sockname(const rill_sim_peer *peer, rill_addr *ret_addr);
 RILL_API int rill_sim_peer_peername(const rill_sim_peer *peer, rill_addr *ret_addr);
+
+/* ---- programs and processes ---- */
+
+/*
+ * What rill_subprocess_exec starts on a simulated host: a program that you have registered there,
+ * made of functions. All are called outside of all loops, as in rill_sim_call_later, and may be
+ * NULL. A process runs until rill_sim_process_exit or a signal ends it.
+ */
+typedef struct rill_sim_process rill_sim_process;
+
+typedef struct rill_sim_program {
+    size_t size; /* sizeof(rill_sim_program) */
+
+    /* It begins, has woken up (rill_sim_process_sleep), or finds that something has changed at its
+     * standard streams. May be called for nothing. NULL: it does nothing until a signal comes. */
+    void (*run)(rill_sim_process *process, void *arg);
+
+    /* A signal has come, but for SIGKILL. True: it goes on; false, or NULL: what the signal does by
+     * default. */
+    bool (*signaled)(rill_sim_process *process, int signo, void *arg);
+
+    /* It has ended, however: the last call for it. */
+    void (*ended)(rill_sim_process *process, void *arg);
+
+    int exec_error; /* An errno: executing it fails with that. */
+} rill_sim_program;
+
+/* Register a program for a host (NULL: "local") by the exact name that it will be started by; a
+ * name that is not registered is ENOENT. `program` is copied. Returns 0; RILL_EINVAL (an unknown
+ * host, no name, no size, exec_error out of range); -EEXIST; -ENOMEM. */
+RILL_API int rill_sim_program_add(
+    rill_sim *sim, const char *host, const char *name, const rill_sim_program *program, void *arg);
+
+/* Its arguments, with a NULL behind them; until it ends. */
+RILL_API const char *const *rill_sim_process_argv(const rill_sim_process *process);
+RILL_API int64_t rill_sim_process_pid(const rill_sim_process *process);
+
+/* A pointer of yours; NULL at first. */
+RILL_API void rill_sim_process_set_data(rill_sim_process *process, void *data);
+RILL_API void *rill_sim_process_data(const rill_sim_process *process);
+
+/* End with `status` (its lowest 8 bits) after `delay`; a negative one is 0. Another call before
+ * that replaces it. */
+RILL_API void rill_sim_process_exit(rill_sim_process *process, int status, rill_ns delay);
+
+/* Have `run` called after `delay`; a negative one is 0. Another call before that replaces it. */
+RILL_API void rill_sim_process_sleep(rill_sim_process *process, rill_ns delay);
+
+/* Read from its stdin: how many bytes; 0 at the end, or when that is no pipe; -EAGAIN: nothing
+ * there now. */
+RILL_API int64_t rill_sim_process_read(rill_sim_process *process, void *buf, size_t size);
+
+/* Write to its stdout (1) or stderr (2): how many bytes were taken, all when that is no pipe;
+ * -EAGAIN: no room now; -EPIPE: nobody reads any more, which raises no signal here; -EBADF. Both
+ * return RILL_EINVAL without a process or bytes. */
+RILL_API int64_t rill_sim_process_write(
+    rill_sim_process *process, int fd, const void *data, size_t len);
+
+/* Close one of its standard streams. */
+RILL_API void rill_sim_process_close(rill_sim_process *process, int fd);
+
+/* Processes of a host (NULL: "local") that run, or have ended and were not asked how. */
+RILL_API size_t rill_sim_processes(const rill_sim *sim, const char *host);
 
 RILL_END
 

@@ -649,6 +649,7 @@ test_every_function(void **unused)
     wrong_sock(a.t);
     wrong_pipes();
     wrong_datagrams();
+    wrong_processes();
     rill_server_close(server);
     harness_settle(&h);
     try_a_closed_server();

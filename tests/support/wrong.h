@@ -28,6 +28,8 @@ struct wrong_results {
     void *pointer;
     rill_stream *stream;
     rill_stream_server *stream_server;
+    rill_subprocess *subprocess;
+    rill_process *process;
     rill_id id;
     rill_ns when;
     rill_addr addr;
@@ -114,6 +116,8 @@ void wrong_threads(void);
 /* Every function of <rill/watch.h> and <rill/sock.h>, and those that pass descriptors. */
 void wrong_sock(rill_transport *tcp);
 
+/* Every function of <rill/subprocess.h> and <rill/process.h>, and those of programs in sim.h. */
+void wrong_processes(void);
 /* Every function of <rill/pipe.h>. */
 void wrong_pipes(void);
 /* Every function of <rill/stream.h>. */

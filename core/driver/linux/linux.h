@@ -37,6 +37,15 @@ rill__result(int64_t result)
 void rill__linux_guard(rill__linux *self);
 void rill__linux_unguard(rill__linux *self);
 
+/* ---- children: child.c, and spawn.c that starts them ---- */
+
+extern const struct rill__processes_ops rill__processes_linux;
+
+/* `ret_pidfd`: -1 where the kernel has none. */
+struct rill__spawn;
+int
+rill__linux_spawn(rill__linux *self, struct rill__spawn *spec, int64_t *ret_pid, int *ret_pidfd);
+
 int rill__linux_accept(int listener, int *ret_fd, rill_addr *ret_peer);
 
 /* ---- socket.c: what a driver of the real kernel does with a socket that is ready ---- */

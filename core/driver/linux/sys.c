@@ -455,4 +455,5 @@ const rill__sys_ops rill__sys_linux = {
     .run_begin = sys_run_begin,
     .run_end = sys_run_end,
     .public_fd = sys_public_fd,
+    .processes = &rill__processes_linux,
 };

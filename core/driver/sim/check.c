@@ -43,7 +43,7 @@ check_listener(const sim_socket *listener)
 static void
 check_descriptors(const rill_sim *sim)
 {
-    size_t open = 0;
+    size_t open = rill__sim_watched_children(sim);
     size_t counted = 0;
 
     for (uint32_t i = 0; i < sim->fd_count; i++) {

@@ -132,7 +132,10 @@ void rill__sim_choices_done(rill_sim *sim);
     X(DGRAM_ARRIVE, "datagram, bytes")       \
     X(DGRAM_DROP, "datagram dropped, bytes") \
     X(DGRAM_TAKE, "datagrams taken")         \
-    X(JOIN, "member of groups")
+    X(JOIN, "member of groups")              \
+    X(SPAWN, "spawn pid")                    \
+    X(SIGNAL, "signal")                      \
+    X(EXIT, "exit status")
 
 #define SIM_VERB_ENUM_(name, text) SIM_##name,
 enum sim_verb { SIM_VERB_LIST(SIM_VERB_ENUM_) SIM_VERBS };
@@ -143,7 +146,8 @@ enum sim_object {
     SIM_OBJECT_TCP,
     SIM_OBJECT_UNIX,
     SIM_OBJECT_LOOP,
-    SIM_OBJECT_UDP
+    SIM_OBJECT_UDP,
+    SIM_OBJECT_PROCESS
 };
 
 typedef struct sim_record {
@@ -429,6 +433,7 @@ struct sim_socket {
 
     sim_io *io;
     rill_sim_peer *peer;
+    rill_sim_process *process;
     uint32_t uses[RILL_SIM_FAULT_COUNT];
 };
 
@@ -436,6 +441,8 @@ int rill__sim_socket_new(sim_host *host, rill_family family, sim_socket **ret_so
 bool rill__sim_descriptors_left(const sim_host *host);
 /* Give it a descriptor: 0 or -EMFILE. */
 int rill__sim_socket_open(sim_socket *socket);
+/* Its owner goes on without one. */
+void rill__sim_socket_close_descriptor(sim_socket *socket);
 sim_socket *rill__sim_socket_of(const rill_sim *sim, int fd); /* NULL: none */
 /* The owner lets go of it; it lives on as long as the connection has to. */
 void rill__sim_socket_close(sim_socket *socket, bool reset);
@@ -661,6 +668,15 @@ void rill__sim_peer_notify(rill_sim_peer *peer);
 void rill__sim_peers_done(rill_sim *sim);
 void rill__sim_scripts_done(rill_sim *sim);
 
+/* ---- children (child.c) ---- */
+
+extern const struct rill__processes_ops rill__processes_sim;
+/* One of its standard streams has something to tell. */
+void rill__sim_process_notify(rill_sim_process *process);
+void rill__sim_processes_done(rill_sim *sim);
+/* Each has a descriptor by which it is watched. */
+size_t rill__sim_watched_children(const rill_sim *sim);
+
 /* ---- the world (world.c) ---- */
 
 typedef struct sim_fd_slot {
@@ -720,6 +736,9 @@ struct rill_sim {
     rill__link peers;
     rill__link scripts;
     rill__link flights; /* Datagrams under way. */
+    rill__link programs;
+    rill__link processes;
+    uint64_t process_numbers;
 
     uint64_t trace_hash;
     uint64_t trace_count;

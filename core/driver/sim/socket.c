@@ -157,8 +157,8 @@ rill__sim_socket_of(const rill_sim *sim, int fd)
     return socket != NULL && socket->fd == fd ? socket : NULL;
 }
 
-static void
-close_descriptor(sim_socket *socket)
+void
+rill__sim_socket_close_descriptor(sim_socket *socket)
 {
     rill_sim *sim = socket->sim;
     uint32_t index = (uint32_t)socket->fd & FD_SLOT_MAX;
@@ -236,7 +236,7 @@ rill__sim_socket_close(sim_socket *socket, bool reset)
 {
     rill__sim_check(socket->sim, socket->owned);
     rill__sim_trace_socket(socket, SIM_CLOSE, reset);
-    close_descriptor(socket);
+    rill__sim_socket_close_descriptor(socket);
     socket->owned = false;
     switch ((enum sim_state)socket->state) {
     case SIM_LISTENING:
@@ -300,6 +300,8 @@ rill__sim_socket_notify(sim_socket *socket)
         rill__sim_io_notify(socket->io);
     else if (socket->peer != NULL)
         rill__sim_peer_notify(socket->peer);
+    else if (socket->process != NULL)
+        rill__sim_process_notify(socket->process);
 }
 
 /* A connect that came to nothing. */

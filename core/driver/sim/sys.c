@@ -467,4 +467,5 @@ const rill__sys_ops rill__sys_sim = {
     .run_begin = sys_run_begin,
     .run_end = sys_run_end,
     .public_fd = sys_public_fd,
+    .processes = &rill__processes_sim,
 };

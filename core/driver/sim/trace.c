@@ -100,7 +100,7 @@ host_name(const rill_sim *sim, uint16_t number)
 static void
 print_event(const rill_sim *sim, const printer *to, uint64_t step)
 {
-    static const char *const kinds[] = { "", "tcp#", "unix#", "loop#", "udp#" };
+    static const char *const kinds[] = { "", "tcp#", "unix#", "loop#", "udp#", "process#" };
     const sim_record *record = &sim->ring[step & (SIM_RING - 1)];
     rill_ns since = record->at - sim->start;
     char object[32] = "";

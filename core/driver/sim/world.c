@@ -223,6 +223,8 @@ configure(rill_sim *sim, const rill_sim_options *options)
     rill__list_init(&sim->peers);
     rill__list_init(&sim->scripts);
     rill__list_init(&sim->flights);
+    rill__list_init(&sim->programs);
+    rill__list_init(&sim->processes);
 }
 
 /* ---- life ---- */
@@ -233,6 +235,7 @@ destroy(rill_sim *sim)
     rill_allocator allocator = sim->allocator;
 
     rill__sim_scripts_done(sim);
+    rill__sim_processes_done(sim);
     rill__sim_peers_done(sim);
     rill__sim_flights_done(sim);
     rill__sim_sockets_done(sim);
