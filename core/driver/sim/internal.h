@@ -127,12 +127,12 @@ void rill__sim_choices_done(rill_sim *sim);
     X(LIFT, "lift with")                     \
     X(HEAL, "heal")                          \
     X(SCRIPT, "script")                      \
+    X(FAULT, "FAULT")                        \
     X(DGRAM_SEND, "datagram sent, bytes")    \
     X(DGRAM_ARRIVE, "datagram, bytes")       \
     X(DGRAM_DROP, "datagram dropped, bytes") \
     X(DGRAM_TAKE, "datagrams taken")         \
-    X(JOIN, "member of groups")              \
-    X(FAULT, "FAULT")
+    X(JOIN, "member of groups")
 
 #define SIM_VERB_ENUM_(name, text) SIM_##name,
 enum sim_verb { SIM_VERB_LIST(SIM_VERB_ENUM_) SIM_VERBS };
