@@ -1,7 +1,8 @@
 /*
  * Many seeds: datagrams between two hosts under every profile and personality. What arrives was
  * sent byte for byte, or is flagged truncated and the beginning of it; after healing everything
- * arrives, once and in order; nothing leaks, and a seed is one run. RILL_SIM_SEEDS widens the sweep.
+ * arrives, once and in order; nothing leaks, and a seed is one run. RILL_SIM_SEEDS widens the
+ * sweep.
  */
 /* timeout: 300 */
 #include "harness.h"

@@ -413,6 +413,15 @@ test_abort_tells_its_code_and_sending_is_refused_before(void **unused)
 /* ---- what a transport has, and what only streams have ---- */
 
 static void
+never_sent(void *arg, int rc, uint64_t sent)
+{
+    (void)arg;
+    (void)rc;
+    (void)sent;
+    fail_msg("a file was sent");
+}
+
+static void
 test_calls_of_streams_are_not_supported(void **unused)
 {
     static const rill_protocol stream = RILL_PROTOCOL();
@@ -424,6 +433,8 @@ test_calls_of_streams_are_not_supported(void **unused)
     assert_code(rill_transport_write(a.t, "x", 1), RILL_ENOTSUP);
     expect_last_error(&h, RILL_ENOTSUP, "rill_transport_sendto");
     assert_code(rill_transport_write_eof(a.t), RILL_ENOTSUP);
+    assert_code(
+        rill_transport_sendfile_start(a.t, 0, 0, 0, true, never_sent, NULL, NULL), RILL_ENOTSUP);
     assert_false(rill_transport_can_write_eof(a.t));
     assert_code(rill_transport_set_protocol(a.t, &stream, NULL), RILL_ENOTSUP);
     assert_code(rill_transport_detach(a.t, NULL, 0, &len), RILL_ENOTSUP);
