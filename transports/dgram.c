@@ -388,6 +388,7 @@ rill__dgram_new(rill_loop *loop, const dgram_birth *birth, const rill__config *c
     rc = loop->ops->dgrams->prepare(
         loop->driver, birth->fd, birth->udp, birth->receive_max, birth->details);
     d->io.out.dgram.segments = rc > 0;
+    d->io.out.dgram.remarks = birth->family != RILL_FAMILY_UNIX;
     if (rc >= 0)
         rc = loop->ops->attach(loop->driver, &d->io, birth->fd, RILL__IO_DGRAM);
     if (rc < 0) {

@@ -62,6 +62,15 @@ queue_rest(dgram *d, const rill__departing *parts, size_t count, outcome *o)
     return 0;
 }
 
+/* Perhaps of the network, to a datagram sent earlier: the kernel tells it in place of trying this
+ * one. */
+static bool
+is_answer(const dgram *d, int rc)
+{
+    return rc < 0 && d->udp && d->connected &&
+           (rc == -ECONNREFUSED || rc == -EHOSTUNREACH || rc == -ENETUNREACH || rc == -EHOSTDOWN);
+}
+
 /* Send some of the first ones, or drop the first: how many are done with; 0: there is no room. */
 static size_t
 send_some(dgram *d, const rill__departing *parts, size_t count, outcome *o)
@@ -69,6 +78,10 @@ send_some(dgram *d, const rill__departing *parts, size_t count, outcome *o)
     rill_transport *t = rill__base(d);
     int sent = rill__dgram_ops_of(t)->send(t->loop->driver, &d->io, parts, count);
 
+    if (RILL__UNLIKELY(is_answer(d, sent))) {
+        rill__dgram_trouble(d, sent);
+        sent = rill__dgram_ops_of(t)->send(t->loop->driver, &d->io, parts, count);
+    }
     if (sent == -EAGAIN)
         return 0;
     if (sent < 0) {

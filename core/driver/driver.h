@@ -124,6 +124,7 @@ typedef struct rill__io {
         } file;
         struct {
             bool segments; /* The owner's, until the driver takes it back: see prepare. */
+            bool remarks;  /* The owner's: of IP, the kernel may say more than who sent it. */
             bool batch;    /* The rest is the driver's: several are received with one call, */
             uint8_t lone;  /* which brought one only so many times in a row; */
             uint8_t takes; /* and calls without it, until one looks for several again. */

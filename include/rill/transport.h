@@ -172,8 +172,8 @@ RILL_API int rill_transport_set_write_limits(rill_transport *t, size_t high, siz
 RILL_API void
 rill_transport_get_write_limits(const rill_transport *t, size_t *ret_high, size_t *ret_low);
 
-/* The hard cap of the queue in bytes; above it the connection is lost with RILL_EOVERFLOW. Returns
- * 0, or RILL_EINVAL below the high mark. */
+/* The hard cap of the queue in bytes; above it the connection is lost with RILL_EOVERFLOW, and a
+ * datagram is refused with it. Returns 0, or RILL_EINVAL below the high mark. */
 RILL_API int rill_transport_set_write_cap(rill_transport *t, size_t cap);
 
 /* Bytes written and not yet taken by the kernel. asyncio: get_write_buffer_size. */
@@ -294,12 +294,12 @@ typedef enum rill_timeout {
 RILL_API int rill_transport_set_timeout(rill_transport *t, rill_timeout which, rill_ns value);
 
 typedef struct rill_transport_info {
-    size_t size;        /* Set it to sizeof(rill_transport_info) before the call. */
-    const char *kind;   /* "tcp", "unix", "pair", "read pipe", "write pipe", "pipes", or the name of
-                            your own. Static text. */
-    const char *site;   /* Where it was made. Static text. */
-    uint64_t bytes_in;  /* Delivered to the protocol. */
-    uint64_t bytes_out; /* Taken by the kernel (or the layer below). */
+    size_t size;         /* Set it to sizeof(rill_transport_info) before the call. */
+    const char *kind;    /* "tcp", "unix", "pair", "read pipe", "write pipe", "pipes", "udp",
+                            "unix-datagram", or the name of your own. Static text. */
+    const char *site;    /* Where it was made. Static text. */
+    uint64_t bytes_in;   /* Delivered to the protocol. */
+    uint64_t bytes_out;  /* Taken by the kernel (or the layer below). */
     rill_server *server; /* That accepted it, or NULL. */
 } rill_transport_info;
 

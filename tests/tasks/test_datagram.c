@@ -268,7 +268,8 @@ a_close_ends_every_wait(void *unused)
     return 0;
 }
 /* mutant: tasks/datagram.c @ rill_datagram_close
- * - rill__flow_wake_all(&d->receivers, RILL_ECLOSED); */
+ * - rill__flow_wake_all(&d->receivers, RILL_ECLOSED);
+ * + rill__flow_wake_all(&d->receivers, RILL_EABORTED); */
 DATAGRAM_TEST(a_close_ends_every_wait)
 
 static int

@@ -287,6 +287,27 @@ test_sending_to_a_closed_port_does_not_stop_receiving(void **unused)
     dend_expect(&a, 0, "still here");
 }
 
+/* The kernel tells it to the next send in place of sending. */
+static void
+test_the_answer_to_one_does_not_stop_the_next(void **unused)
+{
+    rill_addr gone;
+
+    (void)unused;
+    gone_address(&gone);
+    dend_connect(&a, &h, &gone);
+    rill_transport_pause_reading(a.t);
+    assert_code(dend_send(&a, "nobody", NULL), 1);
+    harness_settle(&h);
+    dend_open(&b, &h, &RILL_DATAGRAM_OPTIONS(.local_addr = &gone));
+    assert_int_equal(a.errors, 0);
+    assert_code(dend_send(&a, "somebody", NULL), 1);
+    dend_await(&b, 1);
+    dend_expect(&b, 0, "somebody");
+    dend_await_errors(&a, 1);
+    assert_string_equal(a.tape, "made error(ECONNREFUSED)");
+}
+
 static void
 close_it(dend *d, int code)
 {
@@ -410,7 +431,29 @@ test_abort_tells_its_code_and_sending_is_refused_before(void **unused)
     assert_string_equal(a.tape, "made lost(RILL_EABORTED)");
 }
 
+static void
+test_an_endpoint_left_over_ends_with_the_loop(void **unused)
+{
+    (void)unused;
+    dend_open4(&a, &h);
+    dend_open4(&b, &h);
+    assert_code(dend_send(&a, "on its way", &b.addr), 1);
+    harness_close_with(&h, 2);
+    assert_code(a.lost_code, RILL_ELOOPFREED);
+    assert_code(b.lost_code, RILL_ELOOPFREED);
+    harness_open(&h);
+}
+
 /* ---- what a transport has, and what only streams have ---- */
+
+static void
+never_sent(void *arg, int rc, uint64_t sent)
+{
+    (void)arg;
+    (void)rc;
+    (void)sent;
+    fail_msg("a file was sent");
+}
 
 static void
 test_calls_of_streams_are_not_supported(void **unused)
@@ -424,6 +467,8 @@ test_calls_of_streams_are_not_supported(void **unused)
     assert_code(rill_transport_write(a.t, "x", 1), RILL_ENOTSUP);
     expect_last_error(&h, RILL_ENOTSUP, "rill_transport_sendto");
     assert_code(rill_transport_write_eof(a.t), RILL_ENOTSUP);
+    assert_code(
+        rill_transport_sendfile_start(a.t, 0, 0, 0, true, never_sent, NULL, NULL), RILL_ENOTSUP);
     assert_false(rill_transport_can_write_eof(a.t));
     assert_code(rill_transport_set_protocol(a.t, &stream, NULL), RILL_ENOTSUP);
     assert_code(rill_transport_detach(a.t, NULL, 0, &len), RILL_ENOTSUP);
@@ -508,6 +553,7 @@ main(void)
         CASE(test_one_that_is_too_long_is_an_error_and_ends_nothing),
         CASE(test_a_refusal_reaches_error_received_and_is_survived),
         CASE(test_sending_to_a_closed_port_does_not_stop_receiving),
+        CASE(test_the_answer_to_one_does_not_stop_the_next),
         CASE(test_error_received_may_close),
         CASE(test_addresses_of_two_families_are_refused),
         CASE(test_no_address_and_no_family_is_refused),
@@ -517,6 +563,7 @@ main(void)
         CASE(test_the_socket_hook_runs_before_bind_and_may_refuse),
         CASE(test_close_before_made_calls_nothing),
         CASE(test_abort_tells_its_code_and_sending_is_refused_before),
+        CASE(test_an_endpoint_left_over_ends_with_the_loop),
         CASE(test_calls_of_streams_are_not_supported),
         CASE(test_a_pause_in_the_middle_loses_and_reorders_nothing),
         CASE(test_a_close_in_the_middle_delivers_nothing_more),

@@ -218,6 +218,42 @@ test_a_socket_of_another_type_is_not_adopted(void **unused)
     (void)close(fd);
 }
 
+/* Nobody asked for them: they must not become ours. */
+static void
+test_descriptors_that_come_along_are_not_taken(void **unused)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(4 * sizeof(int))];
+    } control = { .bytes = { 0 } };
+    struct iovec part = { WORD("with gifts"), 10 };
+    struct msghdr header = { .msg_iov = &part,
+        .msg_iovlen = 1,
+        .msg_control = control.bytes,
+        .msg_controllen = sizeof(control.bytes) };
+    struct cmsghdr *gifts = CMSG_FIRSTHDR(&header);
+    int four[4] = { 0, 0, 0, 0 };
+    int fds[2];
+    size_t before;
+
+    (void)unused;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, fds), 0);
+    a.h = &h;
+    assert_code(rill_adopt_datagram_socket(h.loop, fds[0], NULL, &dend_protocol, &a, NULL), 0);
+    harness_until(&h, dend_is_made, &a);
+    gifts->cmsg_level = SOL_SOCKET;
+    gifts->cmsg_type = SCM_RIGHTS;
+    gifts->cmsg_len = CMSG_LEN(sizeof(four));
+    memcpy(CMSG_DATA(gifts), four, sizeof(four));
+    before = descriptor_count();
+    for (size_t i = 0; i < 8; i++)
+        assert_int_equal(sendmsg(fds[1], &header, 0), 10);
+    dend_await(&a, 8);
+    dend_expect(&a, 7, "with gifts");
+    assert_int_equal(descriptor_count(), before);
+    (void)close(fds[1]);
+}
+
 static void
 test_an_adopted_socket_keeps_its_port(void **unused)
 {
@@ -248,6 +284,7 @@ main(void)
         CASE(test_options_of_ip_are_not_supported),
         CASE_ON("kernel", test_a_connected_pair_without_names_can_send),
         CASE_ON("kernel", test_a_socket_of_another_type_is_not_adopted),
+        CASE_ON("kernel", test_descriptors_that_come_along_are_not_taken),
         CASE_ON("kernel", test_an_adopted_socket_keeps_its_port),
     };
 

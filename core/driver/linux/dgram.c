@@ -329,16 +329,21 @@ dgram_membership(rill__driver *driver, int fd, bool join, const rill_addr *group
 
 /* ---- receiving ---- */
 
+/* A Unix socket gets no room for remarks: they could be descriptors, which would be ours then. */
 static void
-aim(struct rill__dgrams *d, size_t i, size_t receive_max)
+aim(struct rill__dgrams *d, size_t i, const rill__io *io, size_t receive_max)
 {
+    struct msghdr *header = &d->headers[i].msg_hdr;
+
     d->parts[i] = (struct iovec){ d->area + i * slot_size(receive_max), receive_max };
-    d->headers[i].msg_hdr = (struct msghdr){ .msg_name = d->arrived[i].from.storage,
+    *header = (struct msghdr){ .msg_name = d->arrived[i].from.storage,
         .msg_namelen = sizeof(d->arrived[i].from.storage),
         .msg_iov = &d->parts[i],
-        .msg_iovlen = 1,
-        .msg_control = d->remarks[i].bytes,
-        .msg_controllen = sizeof(d->remarks[i].bytes) };
+        .msg_iovlen = 1 };
+    if (!io->out.dgram.remarks)
+        return;
+    header->msg_control = d->remarks[i].bytes;
+    header->msg_controllen = sizeof(d->remarks[i].bytes);
 }
 
 static void
@@ -452,7 +457,7 @@ dgram_take(
     if (d->old != NULL)
         free_old(self);
     for (size_t i = 0; i < asked; i++)
-        aim(d, i, receive_max);
+        aim(d, i, io, receive_max);
     if (asked == 1) {
         got = receive_one(d, io->fd);
     } else {
