@@ -60,9 +60,9 @@ rill_connect_write_pipe_site(rill_loop *loop, int fd, const rill_transport_optio
  * write_eof closes the writing end alone, after the end of the input writing goes on if
  * eof_received says so, and close flushes and closes both. When a write finds that nobody reads any
  * more, what is queued is dropped and further writes return -EPIPE, but the input is delivered to
- * its end; connection_lost(-EPIPE) follows then, or after close. Both descriptors belong to the library from
- * success on; a terminal or socket for both directions has to be duplicated. Returns as
- * rill_connect_read_pipe and rill_connect_write_pipe.
+ * its end; connection_lost(-EPIPE) follows then, or after close. Both descriptors belong to the
+ * library from success on; a terminal or socket for both directions has to be duplicated. Returns
+ * as rill_connect_read_pipe and rill_connect_write_pipe.
  */
 #define rill_connect_pipes(loop, read_fd, write_fd, options, protocol, arg, ret_transport) \
     rill_connect_pipes_site(                                                               \
