@@ -594,6 +594,60 @@ test_an_inherited_fifo_whose_writer_has_gone_ends(void **unused)
     assert_int_equal(unlink(path), 0);
 }
 
+static void
+test_a_writer_of_a_fifo_hears_of_its_last_reader_only(void **unused)
+{
+    const char *path = scratch_path("readers");
+    int reader = open_fifo(path, RILL_FIFO_READ | RILL_FIFO_CREATE);
+
+    (void)unused;
+    pipe_connect_writer(&p, open_fifo(path, RILL_FIFO_WRITE), NULL);
+    harness_settle(&h);
+    close(reader);
+    reader = open_fifo(path, RILL_FIFO_READ); /* Before the loop has looked. */
+    harness_settle(&h);
+    assert_false(p.writes.lost);
+    close(reader);
+    harness_until(&h, endpoint_is_lost, &p.writes);
+    assert_code(p.writes.why.code, RILL_EOF);
+    assert_int_equal(unlink(path), 0);
+}
+
+/* ---- leaving ---- */
+
+static void
+test_a_detached_end_goes_on_elsewhere(void **unused)
+{
+    char text[8];
+    size_t len;
+    int reads;
+    int writes;
+    int null;
+
+    (void)unused;
+    pipe_open(&p, &h, NULL);
+    writes = rill_transport_detach(p.writes.t, NULL, 0, &len);
+    assert_true(writes >= 0);
+    reads = rill_transport_detach(p.reads.t, NULL, 0, &len);
+    assert_true(reads >= 0);
+    assert_int_equal(len, 0);
+    harness_until(&h, endpoint_is_lost, &p.reads);
+    harness_until(&h, endpoint_is_lost, &p.writes);
+    assert_code(p.reads.why.code, RILL_EDETACHED);
+    assert_code(p.writes.why.code, RILL_EDETACHED);
+    assert_int_equal(write(writes, "still", 5), 5);
+    assert_int_equal(read(reads, text, sizeof(text)), 5);
+    close(writes);
+    close(reads);
+    endpoint_init(&p.writes, &h);
+    pipe_connect_writer(&p, open_device("/dev/null", O_WRONLY), NULL);
+    null = rill_transport_detach(p.writes.t, NULL, 0, &len);
+    assert_true(null >= 0);
+    harness_until(&h, endpoint_is_lost, &p.writes);
+    assert_int_equal(write(null, "x", 1), 1);
+    close(null);
+}
+
 /* ---- the standard streams ---- */
 
 typedef struct child_state {
@@ -765,6 +819,8 @@ main(void)
         CASE(test_a_writer_without_a_reader),
         CASE(test_what_is_no_fifo),
         CASE(test_an_inherited_fifo_whose_writer_has_gone_ends),
+        CASE(test_a_writer_of_a_fifo_hears_of_its_last_reader_only),
+        CASE(test_a_detached_end_goes_on_elsewhere),
         CASE(test_standard_streams),
         CASE(test_standard_streams_that_are_closed),
     };
