@@ -29,7 +29,8 @@ enum {
     RILL__REFUSE_CLOSED = 1,
     RILL__REFUSE_EOF = 2,
     RILL__REFUSE_SENDFILE = 4,
-    RILL__REFUSE_ONEWAY = 8 /* It only reads. */
+    RILL__REFUSE_ONEWAY = 8, /* It only reads. */
+    RILL__REFUSE_BROKEN = 16 /* Nobody reads what is written; there is input still. */
 };
 
 /*
@@ -273,6 +274,12 @@ void rill__stream_discard(rill_transport *t);
 int rill__pipe_new(rill_loop *loop, int fd, int what, const rill__config *config,
     const rill_protocol *protocol, void *arg, const char *site, bool inherited,
     rill_transport **ret_transport);
+
+/* The same for two ends, the reading one first, that came from the user; follow with
+ * rill__stream_open_soon. */
+int
+rill__duplex_new(rill_loop *loop, const int fds[2], const int whats[2], const rill__config *config,
+    const rill_protocol *protocol, void *arg, const char *site, rill_transport **ret_transport);
 
 /* ---- connects (connect.c) ---- */
 

@@ -132,6 +132,17 @@ refuse(rill_loop *loop, int fd, bool writes, int rc)
     }
 }
 
+/* Returns what it is; it never waits any more. */
+static int
+adopt(rill_loop *loop, int fd, bool writes)
+{
+    int what = loop->ops->pipes->probe(loop->driver, fd, writes);
+
+    if (what >= 0)
+        what = loop->ops->pipes->adopt(loop->driver, fd, what);
+    return what < 0 ? refuse(loop, fd, writes, what) : what;
+}
+
 static int
 connect_pipe(rill_loop *loop, int fd, bool writes, const rill_transport_options *options,
     const rill_protocol *protocol, void *arg, const char *site, rill_transport **ret_transport)
@@ -145,11 +156,9 @@ connect_pipe(rill_loop *loop, int fd, bool writes, const rill_transport_options 
     if ((rc = rill__protocol_check(loop, protocol)) < 0 ||
         (rc = rill__config_init(&config, loop, options)) < 0)
         return rc;
-    what = pipes->probe(loop->driver, fd, writes);
-    if (what >= 0)
-        what = pipes->adopt(loop->driver, fd, what);
+    what = adopt(loop, fd, writes);
     if (what < 0)
-        return refuse(loop, fd, writes, what);
+        return what;
     rc = rill__pipe_new(loop, fd, what, &config, protocol, arg, site, true, &t);
     if (rc < 0) {
         pipes->give_back(loop->driver, fd, what);
@@ -177,6 +186,137 @@ rill_connect_write_pipe_site(rill_loop *loop, int fd, const rill_transport_optio
     RILL__REQUIRE(loop != NULL);
     rill__check_thread(loop, "rill_connect_write_pipe");
     return connect_pipe(loop, fd, true, options, protocol, arg, site, ret_transport);
+}
+
+static int
+connect_both(rill_loop *loop, const int fds[2], const rill__config *config,
+    const rill_protocol *protocol, void *arg, const char *site, rill_transport **ret_transport)
+{
+    const rill__pipe_ops *pipes = loop->ops->pipes;
+    int whats[2];
+    int rc;
+
+    whats[0] = adopt(loop, fds[0], false);
+    if (whats[0] < 0)
+        return whats[0];
+    whats[1] = adopt(loop, fds[1], true);
+    rc = whats[1];
+    if (rc >= 0) {
+        rc = rill__duplex_new(loop, fds, whats, config, protocol, arg, site, ret_transport);
+        if (rc == 0)
+            return 0;
+        pipes->give_back(loop->driver, fds[1], whats[1]);
+        (void)rill__fail(loop, rc, RILL_LAYER_SYSTEM, "descriptors %d and %d: %s", fds[0], fds[1],
+            rill_strerror(rc));
+    }
+    pipes->give_back(loop->driver, fds[0], whats[0]);
+    return rc;
+}
+
+int
+rill_connect_pipes_site(rill_loop *loop, int read_fd, int write_fd,
+    const rill_transport_options *options, const rill_protocol *protocol, void *arg,
+    const char *site, rill_transport **ret_transport)
+{
+    const int fds[2] = { read_fd, write_fd };
+    rill__config config;
+    rill_transport *t;
+    int rc;
+
+    RILL__REQUIRE(loop != NULL);
+    rill__check_thread(loop, "rill_connect_pipes");
+    if ((rc = rill__protocol_check(loop, protocol)) < 0 ||
+        (rc = rill__config_init(&config, loop, options)) < 0)
+        return rc;
+    rc = connect_both(loop, fds, &config, protocol, arg, site, &t);
+    if (rc < 0)
+        return rc;
+    rill__stream_open_soon(t);
+    if (ret_transport != NULL)
+        *ret_transport = t;
+    return 0;
+}
+
+/* ---- standard streams ---- */
+
+/* A duplicate: the descriptor itself stays as it is. */
+static int
+standard(rill_loop *loop, int number)
+{
+    int fd = loop->ops->pipes->standard(loop->driver, number);
+
+    if (fd == RILL_ENOTSUP)
+        return rill__fail(loop, fd, RILL_LAYER_TRANSPORT, "standard streams are not simulated");
+    if (fd < 0)
+        return rill__fail(
+            loop, fd, RILL_LAYER_SYSTEM, "standard descriptor %d: %s", number, rill_strerror(fd));
+    return fd;
+}
+
+static int
+connect_standard(rill_loop *loop, int number, const rill_transport_options *options,
+    const rill_protocol *protocol, void *arg, const char *site, rill_transport **ret_transport)
+{
+    int fd = standard(loop, number);
+    int rc;
+
+    if (fd < 0)
+        return fd;
+    rc = connect_pipe(loop, fd, number != 0, options, protocol, arg, site, ret_transport);
+    if (rc < 0)
+        loop->sys->close_fd(loop->driver, fd, false);
+    return rc;
+}
+
+int
+rill_connect_stdin_site(rill_loop *loop, const rill_transport_options *options,
+    const rill_protocol *protocol, void *arg, const char *site, rill_transport **ret_transport)
+{
+    RILL__REQUIRE(loop != NULL);
+    rill__check_thread(loop, "rill_connect_stdin");
+    return connect_standard(loop, 0, options, protocol, arg, site, ret_transport);
+}
+
+int
+rill_connect_stdout_site(rill_loop *loop, const rill_transport_options *options,
+    const rill_protocol *protocol, void *arg, const char *site, rill_transport **ret_transport)
+{
+    RILL__REQUIRE(loop != NULL);
+    rill__check_thread(loop, "rill_connect_stdout");
+    return connect_standard(loop, 1, options, protocol, arg, site, ret_transport);
+}
+
+int
+rill_connect_stderr_site(rill_loop *loop, const rill_transport_options *options,
+    const rill_protocol *protocol, void *arg, const char *site, rill_transport **ret_transport)
+{
+    RILL__REQUIRE(loop != NULL);
+    rill__check_thread(loop, "rill_connect_stderr");
+    return connect_standard(loop, 2, options, protocol, arg, site, ret_transport);
+}
+
+int
+rill_connect_stdio_site(rill_loop *loop, const rill_transport_options *options,
+    const rill_protocol *protocol, void *arg, const char *site, rill_transport **ret_transport)
+{
+    int fds[2];
+    int rc;
+
+    RILL__REQUIRE(loop != NULL);
+    rill__check_thread(loop, "rill_connect_stdio");
+    fds[0] = standard(loop, 0);
+    if (fds[0] < 0)
+        return fds[0];
+    rc = fds[1] = standard(loop, 1);
+    if (rc >= 0) {
+        rc = rill_connect_pipes_site(
+            loop, fds[0], fds[1], options, protocol, arg, site, ret_transport);
+        if (rc == 0)
+            return 0;
+        loop->sys->close_fd(loop->driver, fds[1], false);
+    }
+    loop->sys->close_fd(loop->driver, fds[0], false);
+    return rc;
 }
 
 /* ---- descriptors ---- */
@@ -218,4 +358,37 @@ rill_pipe_close(rill_loop *loop, int fd)
         return refuse(loop, fd, false, rc);
     loop->sys->close_fd(loop->driver, fd, false);
     return 0;
+}
+
+static bool
+is_fifo_flags(unsigned flags)
+{
+    unsigned all = RILL_FIFO_READ | RILL_FIFO_WRITE | RILL_FIFO_CREATE | RILL_FIFO_STAY;
+    unsigned way = flags & (RILL_FIFO_READ | RILL_FIFO_WRITE);
+
+    return (flags & ~all) == 0 && (way == RILL_FIFO_READ || way == RILL_FIFO_WRITE);
+}
+
+int
+rill_fifo_open(rill_loop *loop, const char *path, unsigned flags, int mode)
+{
+    int fd;
+
+    RILL__REQUIRE(loop != NULL);
+    rill__check_thread(loop, "rill_fifo_open");
+    if (path == NULL || !is_fifo_flags(flags) || mode < 0 || mode > 07777)
+        return rill__fail(loop, RILL_EINVAL, RILL_LAYER_TRANSPORT,
+            "fifo: a path, one of RILL_FIFO_READ and _WRITE, and a mode up to 07777 are needed");
+    fd = loop->ops->pipes->open_fifo(loop->driver, path, flags, mode);
+    if (fd >= 0)
+        return fd;
+    if (fd == RILL_ENOTSUP)
+        return rill__fail(loop, fd, RILL_LAYER_TRANSPORT, "FIFOs are not simulated: rill_pipe is");
+    if (fd == RILL_EINVAL)
+        return rill__fail(loop, fd, RILL_LAYER_TRANSPORT, "fifo: %s is no FIFO", path);
+    if (fd == -ENXIO)
+        return rill__fail(loop, fd, RILL_LAYER_SYSTEM,
+            "fifo: nobody reads from %s yet: try again later, or open it with RILL_FIFO_STAY",
+            path);
+    return rill__fail(loop, fd, RILL_LAYER_SYSTEM, "fifo: %s: %s", path, rill_strerror(fd));
 }

@@ -303,6 +303,8 @@ check(rill_transport *t, int fd, uint64_t offset, uint64_t *count)
             "sendfile: this is the reading end of a pipe");
     if ((t->refuse & RILL__REFUSE_CLOSED) != 0)
         return rill__fail(t->loop, RILL_ECLOSED, RILL_LAYER_TRANSPORT, "sendfile: closed");
+    if ((t->refuse & RILL__REFUSE_BROKEN) != 0)
+        return rill__fail(t->loop, -EPIPE, RILL_LAYER_TRANSPORT, "sendfile: nobody reads any more");
     if ((t->refuse & RILL__REFUSE_EOF) != 0)
         return rill__fail(t->loop, RILL_EEOFSENT, RILL_LAYER_TRANSPORT, "sendfile after write_eof");
     if (t->refuse != 0)

@@ -54,14 +54,16 @@ rill__stream_die(stream *s, int code, rill_layer layer, const char *sentence, bo
         loop->stage_len = 0;
     }
     end(s, code, layer, sentence);
-    loop->ops->close_io(loop->driver, &s->io, reset);
+    if (RILL__UNLIKELY(s->is_duplex))
+        rill__duplex_end(s);
+    else
+        loop->ops->close_io(loop->driver, &s->io, reset);
 }
 
-/* The io is closed: nothing refers to our memory any more. */
-static void
-on_close(rill__op *op)
+/* Nothing refers to our memory any more. */
+void
+rill__stream_closed(stream *s)
 {
-    stream *s = RILL__CONTAINER(op, stream, io.close);
     rill_transport *t = rill__base(s);
 
     rill__check(s->phase == STREAM_CLOSING);
@@ -71,6 +73,12 @@ on_close(rill__op *op)
     if (s->file != NULL)
         rill__sendfile_note_sent(t, s->file->sent);
     rill_transport_lost(t, s->code, (rill_layer)s->layer, s->sentence);
+}
+
+static void
+on_close(rill__op *op)
+{
+    rill__stream_closed(RILL__CONTAINER(op, stream, io.close));
 }
 
 /* Unread input would turn the close into a reset, which can destroy what we sent last. */
@@ -110,6 +118,8 @@ rill__stream_write_failed(stream *s, int code)
 
     if (s->phase == STREAM_CLOSING || s->phase == STREAM_DYING)
         return;
+    if (RILL__UNLIKELY(s->is_duplex) && rill__duplex_out_failed(s, code))
+        return;
     if (!rill__wants_data(t)) {
         fail_kernel(s, code);
         return;
@@ -117,7 +127,7 @@ rill__stream_write_failed(stream *s, int code)
     s->phase = STREAM_DYING;
     s->code = code;
     t->refuse |= RILL__REFUSE_CLOSED;
-    rill__loop_push_op(t->loop, &s->io.recv);
+    rill__loop_push_op(t->loop, &rill__stream_in(s)->recv);
 }
 
 /* ---- sending ---- */
@@ -152,7 +162,10 @@ queue_empty(stream *s)
         finish_close(s);
     } else if (s->eof_pending) {
         s->eof_pending = false;
-        (void)ops_of(t)->shutdown_write(t->loop->driver, &s->io); /* ENOTCONN: a read tells. */
+        if (RILL__UNLIKELY(s->is_duplex))
+            rill__duplex_shut_out(s);
+        else /* ENOTCONN: a read tells. */
+            (void)ops_of(t)->shutdown_write(t->loop->driver, &s->io);
     }
 }
 
@@ -176,7 +189,7 @@ pump(stream *s)
         }
         turn_bytes += (size_t)sent;
         rill__stream_sent(s, (size_t)sent);
-        if (s->phase == STREAM_CLOSING) /* resume_writing aborted. */
+        if (s->phase == STREAM_CLOSING || s->out_closed) /* resume_writing did it. */
             return;
     }
     if (s->phase == STREAM_DYING || s->io.send.active)
@@ -221,7 +234,7 @@ on_send(rill__op *op)
         return;
     }
     rill__stream_sent(s, (size_t)sent);
-    if (s->phase == STREAM_OPEN || s->phase == STREAM_FLUSHING)
+    if ((s->phase == STREAM_OPEN || s->phase == STREAM_FLUSHING) && !s->out_closed)
         rill__stream_pump(s);
 }
 
@@ -234,8 +247,8 @@ rill__stream_pump(stream *s)
 
 /* ---- ending the write side, and both ---- */
 
-static void
-stream_write_eof(rill_transport *t, void *impl)
+void
+rill__stream_write_eof(rill_transport *t, void *impl)
 {
     stream *s = impl;
 
@@ -250,15 +263,19 @@ rill__stream_close(rill_transport *t, void *impl)
 {
     stream *s = impl;
 
-    if (s->phase == STREAM_DYING) {
+    if (s->phase == STREAM_DYING || s->out_broken) {
         fail_kernel(s, s->code);
         return;
     }
-    ops_of(t)->pause(t->loop->driver, &s->io);
+    ops_of(t)->pause(t->loop->driver, rill__stream_in(s));
     if (t->loop->epilogue != NULL && t->loop->epilogue_object == s)
         rill__stream_flush_staged(t->loop);
     if (s->phase != STREAM_OPEN)
         return;
+    if (s->out_broken) { /* By what was staged. */
+        fail_kernel(s, s->code);
+        return;
+    }
     s->phase = STREAM_FLUSHING;
     if (rill__queue_is_empty(&s->queue))
         (void)rill__stream_all_sent(s);
@@ -289,27 +306,31 @@ on_eof(stream *s)
         return;
     }
     /* Nothing more can come; the record would repeat for ever. */
-    ops_of(t)->pause(t->loop->driver, &s->io);
+    ops_of(t)->pause(t->loop->driver, rill__stream_in(s));
     rill_transport_eof(t);
-    if (s->io.kind == RILL__IO_PIPE) /* It has no other half that could be kept open. */
-        rill__transport_close(t, RILL_EOF);
+    if (s->io.kind != RILL__IO_PIPE)
+        return;
+    if (s->out_broken)
+        fail_kernel(s, s->code); /* Now that the input has ended, too. */
+    else if (!s->is_duplex)
+        rill__transport_close(t, RILL_EOF); /* It has no other half that could be kept open. */
 }
 
 static inline int64_t
-receive_slice(stream *s)
+receive_slice(stream *s, rill__io *in)
 {
     rill_transport *t = rill__base(s);
     rill_slice slice;
     int64_t got;
 
-    got = ops_of(t)->recv_take(t->loop->driver, &s->io, &slice);
+    got = ops_of(t)->recv_take(t->loop->driver, in, &slice);
     if (RILL__LIKELY(got > 0))
         rill__transport_data_received(t, slice);
     return got;
 }
 
 static __attribute__((noinline)) int64_t
-receive_buffered(stream *s)
+receive_buffered(stream *s, rill__io *in)
 {
     rill_transport *t = rill__base(s);
     int64_t got;
@@ -324,21 +345,21 @@ receive_buffered(stream *s)
             return -EAGAIN;
         if (t->protocol != protocol || t->self != self)
             continue; /* Exchanged in get_buffer: the buffer is the old one's. */
-        got = ops_of(t)->recv_into(t->loop->driver, &s->io, buf, size);
+        got = ops_of(t)->recv_into(t->loop->driver, in, buf, size);
         if (got > 0)
             rill__transport_buffer_updated(t, (size_t)got);
         return got;
     }
-    return receive_slice(s);
+    return receive_slice(s, in);
 }
 
 /* One receive for the protocol; the result as recv_take's. */
 static inline int64_t
-receive(stream *s)
+receive(stream *s, rill__io *in)
 {
     if (RILL__UNLIKELY(rill__transport_is_buffered(rill__base(s))))
-        return receive_buffered(s);
-    return receive_slice(s);
+        return receive_buffered(s, in);
+    return receive_slice(s, in);
 }
 
 /* A receive brought the end of the stream, nothing, or an error. */
@@ -356,10 +377,9 @@ received_none(stream *s, int64_t got)
         fail_kernel(s, (int)got);
 }
 
-static void
-on_recv(rill__op *op)
+static inline void
+receive_record(stream *s, rill__io *in)
 {
-    stream *s = RILL__CONTAINER(op, stream, io.recv);
     int64_t got;
 
     if (RILL__UNLIKELY(!rill__wants_data(rill__base(s)))) {
@@ -369,14 +389,28 @@ on_recv(rill__op *op)
             discard_input(s);
         return;
     }
-    got = receive(s);
+    got = receive(s, in);
     if (RILL__UNLIKELY(got <= 0)) {
         received_none(s, got);
         return;
     }
     rill__deadlines_received(s);
     if (RILL__UNLIKELY(s->phase == STREAM_DYING))
-        rill__loop_push_op(rill__base(s)->loop, op);
+        rill__loop_push_op(rill__base(s)->loop, &in->recv);
+}
+
+static void
+on_recv(rill__op *op)
+{
+    stream *s = RILL__CONTAINER(op, stream, io.recv);
+
+    receive_record(s, &s->io);
+}
+
+void
+rill__stream_receive(stream *s, rill__io *in)
+{
+    receive_record(s, in);
 }
 
 void
@@ -385,7 +419,7 @@ rill__stream_pause_reading(rill_transport *t, void *impl)
     stream *s = impl;
 
     if (s->phase == STREAM_OPEN)
-        ops_of(t)->pause(t->loop->driver, &s->io);
+        ops_of(t)->pause(t->loop->driver, rill__stream_in(s));
 }
 
 void
@@ -394,7 +428,7 @@ rill__stream_resume_reading(rill_transport *t, void *impl)
     stream *s = impl;
 
     if (s->phase == STREAM_OPEN && !t->eof_received)
-        ops_of(t)->resume(t->loop->driver, &s->io);
+        ops_of(t)->resume(t->loop->driver, rill__stream_in(s));
 }
 
 /* ---- leaving ---- */
@@ -437,19 +471,19 @@ rill__stream_finalize(rill_transport *t, void *impl)
 }
 
 /* Two kinds that differ by name; pipe.c has two more. */
-#define STREAM_OPS(kind)                                                                         \
-    {                                                                                            \
-        .size = sizeof(rill_transport_ops), .name = kind, .impl_size = sizeof(stream),           \
-        .write = rill__stream_write, .write_ref = rill__stream_write_ref,                        \
-        .write_eof = stream_write_eof, .close = rill__stream_close, .abort = rill__stream_abort, \
-        .pause_reading = rill__stream_pause_reading,                                             \
-        .resume_reading = rill__stream_resume_reading, .peername = rill__stream_peername,        \
-        .sockname = rill__stream_sockname, .fd = rill__stream_fd,                                \
-        .credentials = rill__stream_credentials, .tcp_info = rill__stream_tcp_info,              \
-        .set_option = rill__stream_set_option, .get_option = rill__stream_get_option,            \
-        .set_timeout = rill__stream_set_timeout, .sendfile = rill__stream_sendfile,              \
-        .sendfile_cancel = rill__stream_sendfile_cancel, .detach = rill__stream_detach,          \
-        .finalize = rill__stream_finalize                                                        \
+#define STREAM_OPS(kind)                                                                  \
+    {                                                                                     \
+        .size = sizeof(rill_transport_ops), .name = kind, .impl_size = sizeof(stream),    \
+        .write = rill__stream_write, .write_ref = rill__stream_write_ref,                 \
+        .write_eof = rill__stream_write_eof, .close = rill__stream_close,                 \
+        .abort = rill__stream_abort, .pause_reading = rill__stream_pause_reading,         \
+        .resume_reading = rill__stream_resume_reading, .peername = rill__stream_peername, \
+        .sockname = rill__stream_sockname, .fd = rill__stream_fd,                         \
+        .credentials = rill__stream_credentials, .tcp_info = rill__stream_tcp_info,       \
+        .set_option = rill__stream_set_option, .get_option = rill__stream_get_option,     \
+        .set_timeout = rill__stream_set_timeout, .sendfile = rill__stream_sendfile,       \
+        .sendfile_cancel = rill__stream_sendfile_cancel, .detach = rill__stream_detach,   \
+        .finalize = rill__stream_finalize                                                 \
     }
 
 static const rill_transport_ops tcp_ops = STREAM_OPS("tcp");
@@ -522,8 +556,8 @@ rill__stream_open(rill_transport *t)
     if (s->phase == STREAM_CLOSING)
         return;
     if (t->reading_paused)
-        ops_of(t)->pause(t->loop->driver, &s->io);
-    rc = ops_of(t)->subscribe(t->loop->driver, &s->io);
+        ops_of(t)->pause(t->loop->driver, rill__stream_in(s));
+    rc = ops_of(t)->subscribe(t->loop->driver, rill__stream_in(s));
     if (rc < 0)
         fail_kernel(s, rc);
 }

@@ -43,6 +43,9 @@ typedef struct stream {
     uint8_t phase;
     bool eof_pending;
     bool file_active; /* A sendfile operation is in flight. */
+    bool is_duplex;   /* It is the writing half of a rill__duplex. */
+    bool out_closed;  /* Which is closed already; reading goes on. */
+    bool out_broken;  /* For `code`, which connection_lost will get. */
     uint8_t peer_len;
     uint8_t peer[STREAM_PEER];
 } stream;
@@ -57,6 +60,7 @@ void rill__stream_write_failed(stream *s, int code);
 
 /* What the kinds of pipes share with those of sockets. */
 int rill__stream_attach(stream *s, int fd, rill__io_kind kind, const rill__config *config);
+void rill__stream_write_eof(rill_transport *t, void *impl);
 void rill__stream_close(rill_transport *t, void *impl);
 void rill__stream_abort(rill_transport *t, void *impl, int code, const char *sentence);
 void rill__stream_pause_reading(rill_transport *t, void *impl);
@@ -64,8 +68,31 @@ void rill__stream_resume_reading(rill_transport *t, void *impl);
 int rill__stream_detach(rill_transport *t, void *impl, void *buf, size_t size, size_t *ret_len);
 void rill__stream_finalize(rill_transport *t, void *impl);
 
+/* The io's close record has come; all of them, if there are several. */
+void rill__stream_closed(stream *s);
+void rill__stream_receive(stream *s, rill__io *in);
+
 /* pipe.c: the receive record of a writing end. */
 void rill__pipe_on_hangup(rill__op *op);
+
+/* duplex.c: a stream whose io only sends, and another io that only receives. */
+typedef struct rill__duplex {
+    stream out; /* First: the one is reached from the other by a cast. */
+    rill__io in;
+    uint8_t closes_left;
+} rill__duplex;
+
+void rill__duplex_end(stream *s);
+void rill__duplex_shut_out(stream *s);
+/* A write failed. Returns whether reading goes on. */
+bool rill__duplex_out_failed(stream *s, int code);
+
+/* The io that receives. */
+static inline rill__io *
+rill__stream_in(stream *s)
+{
+    return RILL__UNLIKELY(s->is_duplex) ? &((rill__duplex *)s)->in : &s->io;
+}
 
 /* stream_write.c */
 void rill__stream_write(rill_transport *t, void *impl, const rill_iovec *parts, size_t count);
@@ -124,6 +151,7 @@ rill__deadlines_received(stream *s)
 int rill__stream_sendfile(rill_transport *t, void *impl, int fd, uint64_t offset, uint64_t count);
 void rill__stream_sendfile_cancel(rill_transport *t, void *impl);
 void rill__stream_file_start(stream *s);
+void rill__stream_file_end(stream *s, int rc);
 void rill__stream_file_on_send(stream *s);
 
 #endif

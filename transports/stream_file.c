@@ -73,6 +73,13 @@ rill__stream_sendfile_cancel(rill_transport *t, void *impl)
         done(s, RILL_ECANCELED);
 }
 
+void
+rill__stream_file_end(stream *s, int rc)
+{
+    if (s->file != NULL)
+        done(s, rc);
+}
+
 static bool
 is_impossible(int64_t result)
 {

@@ -88,6 +88,8 @@ rill__stream_all_sent(stream *s)
 {
     outcome o = { 0 };
 
+    if (s->out_closed)
+        return true;
     if (!take_back(s, &o))
         return false;
     if (o.queued == 0)
@@ -250,7 +252,7 @@ stage(stream *s, const rill_iovec *parts, size_t count, size_t bytes)
         return false;
     if (loop->stage_len + bytes > RILL__STAGE_BYTES)
         rill__stream_flush_staged(loop);
-    if (!rill__queue_is_empty(&s->queue) || s->phase != STREAM_OPEN)
+    if (!rill__queue_is_empty(&s->queue) || s->phase != STREAM_OPEN || s->out_closed)
         return false;
     stage_parts(s, parts, count);
     return true;
@@ -259,7 +261,7 @@ stage(stream *s, const rill_iovec *parts, size_t count, size_t bytes)
 static bool
 is_lost(const stream *s)
 {
-    return s->phase == STREAM_DYING || s->phase == STREAM_CLOSING;
+    return s->phase == STREAM_DYING || s->phase == STREAM_CLOSING || s->out_closed;
 }
 
 static __attribute__((noinline)) void
@@ -312,7 +314,7 @@ rill__stream_write_ref(
     rill__stream_flush_staged(t->loop);
     if (s->phase == STREAM_OPEN && rill__queue_is_empty(&s->queue))
         (void)rill__stream_all_sent(s);
-    if (s->phase != STREAM_OPEN)
+    if (s->phase != STREAM_OPEN || s->out_closed)
         return rill__release_soon(t->loop, release, arg);
     if (rill__queue_is_empty(&s->queue)) {
         /* The node for the release comes first: afterwards it is too late to have no memory. */

@@ -300,6 +300,13 @@ rill__transport_reap(rill_transport *t)
 /* ---- writing ---- */
 
 static int
+refuse_broken(rill_transport *t, const char *what)
+{
+    return rill__fail(t->loop, -EPIPE, RILL_LAYER_TRANSPORT,
+        "%s: nobody reads any more, though there may be input still", what);
+}
+
+static int
 refuse_write(rill_transport *t)
 {
     int code = RILL_ECLOSED;
@@ -307,6 +314,8 @@ refuse_write(rill_transport *t)
     if ((t->refuse & RILL__REFUSE_ONEWAY) != 0)
         return rill__fail(t->loop, RILL_ENOTSUP, RILL_LAYER_TRANSPORT,
             "write: this is the reading end of a pipe");
+    if ((t->refuse & (RILL__REFUSE_CLOSED | RILL__REFUSE_BROKEN)) == RILL__REFUSE_BROKEN)
+        return refuse_broken(t, "write");
     if ((t->refuse & RILL__REFUSE_CLOSED) == 0)
         code = (t->refuse & RILL__REFUSE_EOF) != 0 ? RILL_EEOFSENT : RILL_EBUSY;
     /* Only after close or abort: the loss of a peer that has just gone is not told yet. */
@@ -436,6 +445,8 @@ rill_transport_write_eof(rill_transport *t)
             t->loop, RILL_ECLOSED, RILL_LAYER_TRANSPORT, "write_eof: closed, or closing");
     if ((t->refuse & RILL__REFUSE_EOF) != 0)
         return 0;
+    if ((t->refuse & RILL__REFUSE_BROKEN) != 0)
+        return refuse_broken(t, "write_eof");
     if (t->refuse != 0)
         return rill__fail(
             t->loop, RILL_EBUSY, RILL_LAYER_TRANSPORT, "write_eof: a sendfile is in progress");

@@ -138,6 +138,12 @@ typedef struct rill__pipe_ops {
      * was. give_back undoes it. */
     int (*adopt)(rill__driver *driver, int fd, int what);
     void (*give_back)(rill__driver *driver, int fd, int what);
+
+    /* A duplicate of descriptor 0, 1 or 2, close-on-exec, never one of these. RILL_ENOTSUP. */
+    int (*standard)(rill__driver *driver, int number);
+    /* Open a FIFO without waiting for its other end; `flags` are rill_fifo_flag. Returns a
+     * descriptor; -errno; RILL_EINVAL for another kind of file; RILL_ENOTSUP. */
+    int (*open_fifo)(rill__driver *driver, const char *path, unsigned flags, int mode);
 } rill__pipe_ops;
 
 typedef struct rill__driver_config {

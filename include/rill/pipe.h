@@ -15,8 +15,8 @@
  * non-blocking for all who share it: the shell would find it so. A pipe or terminal is opened once
  * more, under the same number, and that open file is the transport's own. Where the kernel refuses
  * that (another user's terminal, a device, no /proc), it is made non-blocking for all and blocking
- * again when the transport closes it; a process that is killed leaves it as it was then. A socket
- * stays as it is.
+ * again when the last transport of the loop that has it closes it; a process that is killed leaves
+ * it as it was then. A socket stays as it is.
  */
 #ifndef RILL_PIPE_H
 #define RILL_PIPE_H
@@ -55,6 +55,52 @@ RILL_API int
 rill_connect_write_pipe_site(rill_loop *loop, int fd, const rill_transport_options *options,
     const rill_protocol *protocol, void *arg, const char *site, rill_transport **ret_transport);
 
+/*
+ * Both as one transport, which receives from `read_fd` and sends to `write_fd` like a connection:
+ * write_eof closes the writing end alone, after the end of the input writing goes on if
+ * eof_received says so, and close flushes and closes both. When a write finds that nobody reads any
+ * more, what is queued is dropped and further writes return -EPIPE, but the input is delivered to
+ * its end; connection_lost(-EPIPE) follows then, or after close. Both descriptors belong to the
+ * library from success on; a terminal or socket for both directions has to be duplicated. Returns
+ * as rill_connect_read_pipe and rill_connect_write_pipe.
+ */
+#define rill_connect_pipes(loop, read_fd, write_fd, options, protocol, arg, ret_transport) \
+    rill_connect_pipes_site(                                                               \
+        loop, read_fd, write_fd, options, protocol, arg, RILL_SITE("pipes"), ret_transport)
+RILL_API int rill_connect_pipes_site(rill_loop *loop, int read_fd, int write_fd,
+    const rill_transport_options *options, const rill_protocol *protocol, void *arg,
+    const char *site, rill_transport **ret_transport);
+
+/*
+ * The standard streams as transports, over a duplicate of descriptor 0, 1 or 2: these stay open and
+ * as they are, also after the transport. So whoever reads the standard output sees its end only
+ * when the process ends; for an earlier one give descriptor 1 itself to rill_connect_write_pipe.
+ * Returns as rill_connect_read_pipe; -EBADF when the process was started without it; RILL_ENOTSUP
+ * also when it is redirected to or from a regular file; RILL_ENOTSUP on the simulator.
+ */
+#define rill_connect_stdin(loop, options, protocol, arg, ret_transport) \
+    rill_connect_stdin_site(                                            \
+        loop, options, protocol, arg, RILL_SITE("standard input"), ret_transport)
+RILL_API int rill_connect_stdin_site(rill_loop *loop, const rill_transport_options *options,
+    const rill_protocol *protocol, void *arg, const char *site, rill_transport **ret_transport);
+#define rill_connect_stdout(loop, options, protocol, arg, ret_transport) \
+    rill_connect_stdout_site(                                            \
+        loop, options, protocol, arg, RILL_SITE("standard output"), ret_transport)
+RILL_API int rill_connect_stdout_site(rill_loop *loop, const rill_transport_options *options,
+    const rill_protocol *protocol, void *arg, const char *site, rill_transport **ret_transport);
+#define rill_connect_stderr(loop, options, protocol, arg, ret_transport) \
+    rill_connect_stderr_site(                                            \
+        loop, options, protocol, arg, RILL_SITE("standard error"), ret_transport)
+RILL_API int rill_connect_stderr_site(rill_loop *loop, const rill_transport_options *options,
+    const rill_protocol *protocol, void *arg, const char *site, rill_transport **ret_transport);
+
+/* Standard input and output as one transport, see rill_connect_pipes. */
+#define rill_connect_stdio(loop, options, protocol, arg, ret_transport) \
+    rill_connect_stdio_site(                                            \
+        loop, options, protocol, arg, RILL_SITE("standard streams"), ret_transport)
+RILL_API int rill_connect_stdio_site(rill_loop *loop, const rill_transport_options *options,
+    const rill_protocol *protocol, void *arg, const char *site, rill_transport **ret_transport);
+
 /* For rill_pipe: this end is for a process that expects to wait. */
 typedef enum rill_pipe_flag {
     RILL_PIPE_BLOCKING_READ = 1,
@@ -73,6 +119,26 @@ RILL_API int rill_pipe(rill_loop *loop, unsigned flags, int *ret_read, int *ret_
 /* Close an end that no transport took: on the kernel close(2) does as well. Returns 0, or what
  * rill_connect_read_pipe says of a descriptor that is none. */
 RILL_API int rill_pipe_close(rill_loop *loop, int fd);
+
+typedef enum rill_fifo_flag {
+    RILL_FIFO_READ = 1,   /* Exactly one */
+    RILL_FIFO_WRITE = 2,  /* of these. */
+    RILL_FIFO_CREATE = 4, /* Made if nothing is there. */
+    RILL_FIFO_STAY = 8    /* The other end, too, is held open: see below. */
+} rill_fifo_flag;
+
+/*
+ * Open a FIFO (named pipe) without waiting for the other side. A reader sees no end before the
+ * first writer has come, and the end when the last writer has gone; with RILL_FIFO_STAY it goes on
+ * for whoever comes next, and never ends. A writer finds -ENXIO while nobody reads; with
+ * RILL_FIFO_STAY what it writes waits in the pipe, and it is not told when the readers go. `mode`:
+ * of a new one, without what the umask takes, up to 07777.
+ *
+ * Returns a descriptor, yours, close-on-exec and non-blocking, for rill_connect_read_pipe or
+ * rill_connect_write_pipe; RILL_EINVAL (bad flags or mode, no path, the path is no FIFO); -ENXIO,
+ * -ENOENT, -EACCES, -EMFILE and so on; RILL_ENOTSUP on the simulator.
+ */
+RILL_API int rill_fifo_open(rill_loop *loop, const char *path, unsigned flags, int mode);
 
 RILL_END
 

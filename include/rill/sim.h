@@ -90,13 +90,13 @@ typedef enum rill_sim_personality {
     X(CONNECT_REFUSED, 30000, "connect_refused")                                              \
     X(SYN_LOSS, 60000, "syn_loss")         /* Tried again after 1 s, 2 s, 4 s... */           \
     X(BACKLOG_FULL, 30000, "backlog_full") /* As if the backlog were full; the same. */       \
+    X(ALLOCATION, 2000, "allocation")      /* rill_sim_allocator returns NULL. */             \
     X(SPAWN_EAGAIN, 30000, "spawn_eagain") /* Starting a child: each of the three errors. */  \
     X(SPAWN_ENOMEM, 30000, "spawn_enomem")                                                    \
     X(SPAWN_EMFILE, 30000, "spawn_emfile")                                                    \
     X(CHILD_KILLED, 60000, "child_killed")       /* By SIGKILL, in its first 50 ms. */        \
     X(CHILD_DEAF, 250000, "child_deaf")          /* It outlives a SIGTERM. */                 \
-    X(CHILD_UNWATCHED, 60000, "child_unwatched") /* Its end is found by asking alone. */      \
-    X(ALLOCATION, 2000, "allocation")            /* rill_sim_allocator returns NULL. */
+    X(CHILD_UNWATCHED, 60000, "child_unwatched") /* Its end is found by asking alone. */
 
 #define RILL_SIM_FAULT_ENUM_(name, rate, text) RILL_SIM_FAULT_##name,
 typedef enum rill_sim_fault {

@@ -95,6 +95,44 @@ RILL_API RILL_MUST_CHECK int rill_stream_pair_site(
     const rill_stream_options *options, const char *site, rill_stream **ret_a, rill_stream **ret_b);
 
 /*
+ * Read from, or write to, the end of a pipe, a FIFO, a terminal or another character device; or
+ * read from one and write to another as one stream. Descriptors belong to the stream from success
+ * on; see <rill/pipe.h> for what they may be, and for the end of a writer whose readers have gone.
+ * Writing to a stream that only reads is RILL_ENOTSUP; reading from one that only writes finds the
+ * end.
+ * `options` may be NULL; those for connecting must not be set. A task's. Returns 0; as
+ * rill_connect_read_pipe, rill_connect_write_pipe and rill_connect_pipes; RILL_ECANCELED,
+ * RILL_ENOTASK. asyncio: connect_read_pipe, connect_write_pipe.
+ */
+#define rill_open_read_pipe(fd, options, ret_stream) \
+    rill_open_read_pipe_site(fd, options, RILL_SITE("stream"), ret_stream)
+RILL_API RILL_MUST_CHECK int rill_open_read_pipe_site(
+    int fd, const rill_stream_options *options, const char *site, rill_stream **ret_stream);
+#define rill_open_write_pipe(fd, options, ret_stream) \
+    rill_open_write_pipe_site(fd, options, RILL_SITE("stream"), ret_stream)
+RILL_API RILL_MUST_CHECK int rill_open_write_pipe_site(
+    int fd, const rill_stream_options *options, const char *site, rill_stream **ret_stream);
+#define rill_open_pipes(read_fd, write_fd, options, ret_stream) \
+    rill_open_pipes_site(read_fd, write_fd, options, RILL_SITE("stream"), ret_stream)
+RILL_API RILL_MUST_CHECK int rill_open_pipes_site(int read_fd, int write_fd,
+    const rill_stream_options *options, const char *site, rill_stream **ret_stream);
+
+/* The standard streams: input, output, or both as one stream. They stay open when it is closed.
+ * Return as rill_open_read_pipe and rill_connect_stdin. */
+#define rill_open_stdin(options, ret_stream) \
+    rill_open_stdin_site(options, RILL_SITE("standard input"), ret_stream)
+RILL_API RILL_MUST_CHECK int rill_open_stdin_site(
+    const rill_stream_options *options, const char *site, rill_stream **ret_stream);
+#define rill_open_stdout(options, ret_stream) \
+    rill_open_stdout_site(options, RILL_SITE("standard output"), ret_stream)
+RILL_API RILL_MUST_CHECK int rill_open_stdout_site(
+    const rill_stream_options *options, const char *site, rill_stream **ret_stream);
+#define rill_open_stdio(options, ret_stream) \
+    rill_open_stdio_site(options, RILL_SITE("standard streams"), ret_stream)
+RILL_API RILL_MUST_CHECK int rill_open_stdio_site(
+    const rill_stream_options *options, const char *site, rill_stream **ret_stream);
+
+/*
  * Make a stream of a connection that has had another protocol until now, which gets no further
  * callback. What that paused stays paused until a task reads. Of `options`, which may be NULL, the
  * limit alone counts. Returns 0; RILL_EINVAL; RILL_ESTATE before its connection_made; RILL_ECLOSED

@@ -259,12 +259,12 @@ typedef enum rill_timeout {
 RILL_API int rill_transport_set_timeout(rill_transport *t, rill_timeout which, rill_ns value);
 
 typedef struct rill_transport_info {
-    size_t size;         /* Set it to sizeof(rill_transport_info) before the call. */
-    const char *kind;    /* "tcp", "unix", "pair", "read pipe", "write pipe", or the name of your
-                            own. Static text. */
-    const char *site;    /* Where it was made. Static text. */
-    uint64_t bytes_in;   /* Delivered to the protocol. */
-    uint64_t bytes_out;  /* Taken by the kernel (or the layer below). */
+    size_t size;        /* Set it to sizeof(rill_transport_info) before the call. */
+    const char *kind;   /* "tcp", "unix", "pair", "read pipe", "write pipe", "pipes", or the name of
+                            your own. Static text. */
+    const char *site;   /* Where it was made. Static text. */
+    uint64_t bytes_in;  /* Delivered to the protocol. */
+    uint64_t bytes_out; /* Taken by the kernel (or the layer below). */
     rill_server *server; /* That accepted it, or NULL. */
 } rill_transport_info;
 

@@ -156,9 +156,9 @@ test_whole_programs_on_every_compiler(void **unused)
     (void)unused;
     for (uint64_t seed = 1; seed <= 40; seed++)
         swarm_run_seed(seed, &counts);
-    for (int kind = 0; kind < RILL_SIM_FAULT_COUNT; kind++)
+    for (int kind = 0; kind < SWARM_FAULTS; kind++)
         kinds += counts.fired[kind] > 0;
-    assert_true(kinds > RILL_SIM_FAULT_COUNT - 6);
+    assert_true(kinds > SWARM_FAULTS - 6);
     if (counts.hash != known)
         print_error("the hash is 0x%016" PRIx64 "\n", counts.hash);
     assert_true(counts.hash == known);

@@ -32,7 +32,7 @@ main(int argc, char **argv)
     (void)argc;
     failed = swarm_sweep(argv[0], seeds, jobs != 0 ? jobs : 1, &counts);
     printf("%" PRIu64 " seeds\n", counts.seeds);
-    for (int kind = 0; kind < RILL_SIM_FAULT_COUNT; kind++) {
+    for (int kind = 0; kind < SWARM_FAULTS; kind++) {
         printf(
             "%-20s %10" PRIu64 "\n", rill_sim_fault_name((rill_sim_fault)kind), counts.fired[kind]);
         if (counts.fired[kind] == 0 && counts.seeds >= SEEDS) {

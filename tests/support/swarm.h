@@ -15,6 +15,9 @@
 #include <rill/rill.h>
 #include <rill/sim.h>
 
+/* Kinds of faults from here on are not met by what is no child: tests/sim/test_children.c. */
+#define SWARM_FAULTS RILL_SIM_FAULT_SPAWN_EAGAIN
+
 /* How often each kind of fault has fired. */
 typedef struct swarm_counts {
     uint64_t seeds;

@@ -69,6 +69,58 @@ try_options(int read_fd, int write_fd)
     WRONG(RILL_EINVAL, to_write(write_fd, NULL, NULL));
 }
 
+static void
+try_standard_streams(void)
+{
+    int code = on_driver("sim") ? RILL_ENOTSUP : RILL_EINVAL;
+
+    WRONG(RILL_EINVAL, rill_connect_stdin(NULL, NULL, &endpoint_protocol, NULL, &out.a));
+    WRONG(RILL_EINVAL, rill_connect_stdout(NULL, NULL, &endpoint_protocol, NULL, &out.a));
+    WRONG(RILL_EINVAL, rill_connect_stderr(NULL, NULL, &endpoint_protocol, NULL, &out.a));
+    WRONG(RILL_EINVAL, rill_connect_stdio(NULL, NULL, &endpoint_protocol, NULL, &out.a));
+    WRONG(code, rill_connect_stdio(h.loop, NULL, NULL, NULL, &out.a));
+    WRONG(code, rill_connect_stdin(h.loop, NULL, NULL, NULL, &out.a));
+    WRONG(code, rill_connect_stdout(h.loop, unsized_options, &endpoint_protocol, NULL, &out.a));
+    WRONG(code, rill_connect_stderr(h.loop, unknown_options, &endpoint_protocol, NULL, &out.a));
+}
+
+/* Of two ends, each is looked at, and both stay the caller's. */
+static void
+try_two(int read_fd, int write_fd)
+{
+    WRONG(RILL_EINVAL,
+        rill_connect_pipes(NULL, read_fd, write_fd, NULL, &endpoint_protocol, NULL, &out.a));
+    WRONG(RILL_EINVAL, rill_connect_pipes(h.loop, read_fd, write_fd, NULL, NULL, NULL, &out.a));
+    WRONG(RILL_EINVAL, rill_connect_pipes(h.loop, read_fd, write_fd, unsized_options,
+                           &endpoint_protocol, NULL, &out.a));
+    WRONG(RILL_EINVAL,
+        rill_connect_pipes(h.loop, write_fd, read_fd, NULL, &endpoint_protocol, NULL, &out.a));
+    WRONG(RILL_EINVAL,
+        rill_connect_pipes(h.loop, read_fd, read_fd, NULL, &endpoint_protocol, NULL, &out.a));
+    WRONG(RILL_EINVAL,
+        rill_connect_pipes(h.loop, write_fd, write_fd, NULL, &endpoint_protocol, NULL, &out.a));
+}
+
+static void
+try_fifos(void)
+{
+    int read = RILL_FIFO_READ;
+    int absent = on_driver("sim") ? RILL_ENOTSUP : -ENOENT;
+    int device = on_driver("sim") ? RILL_ENOTSUP : RILL_EINVAL;
+
+    WRONG(RILL_EINVAL, rill_fifo_open(NULL, "/x", (unsigned)read, 0));
+    WRONG(RILL_EINVAL, rill_fifo_open(h.loop, NULL, (unsigned)read, 0));
+    WRONG(RILL_EINVAL, rill_fifo_open(h.loop, "/x", 0, 0));
+    WRONG(RILL_EINVAL, rill_fifo_open(h.loop, "/x", RILL_FIFO_READ | RILL_FIFO_WRITE, 0));
+    WRONG(RILL_EINVAL, rill_fifo_open(h.loop, "/x", RILL_FIFO_READ | 16, 0));
+    WRONG(RILL_EINVAL, rill_fifo_open(h.loop, "/x", RILL_FIFO_STAY, 0));
+    WRONG(RILL_EINVAL, rill_fifo_open(h.loop, "/x", RILL_FIFO_READ | RILL_FIFO_CREATE, -1));
+    WRONG(RILL_EINVAL, rill_fifo_open(h.loop, "/x", RILL_FIFO_READ | RILL_FIFO_CREATE, 010000));
+    WRONG(absent, rill_fifo_open(h.loop, "/nowhere/x", RILL_FIFO_READ, 0));
+    WRONG(absent, rill_fifo_open(h.loop, "", RILL_FIFO_READ, 0));
+    WRONG(device, rill_fifo_open(h.loop, "/dev/null", RILL_FIFO_READ, 0));
+}
+
 void
 wrong_pipes(void)
 {
@@ -85,8 +137,11 @@ wrong_pipes(void)
     WRONG(RILL_EINVAL,
         rill_connect_write_pipe(NULL, 0, NULL, &endpoint_protocol, &unused_end, &out.a));
     try_other_descriptors();
+    try_standard_streams();
+    try_fifos();
     assert_int_equal(rill_pipe(h.loop, 0, &read_fd, &write_fd), 0);
     try_options(read_fd, write_fd);
+    try_two(read_fd, write_fd);
     WRONG(RILL_EINVAL, to_read(write_fd, NULL, &endpoint_protocol));
     WRONG(RILL_EINVAL, to_write(read_fd, NULL, &endpoint_protocol));
     assert_int_equal(rill_pipe_close(h.loop, read_fd), 0);

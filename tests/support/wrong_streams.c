@@ -39,6 +39,18 @@ try_opening(void)
     WRONG(RILL_EINVAL, rill_open_unix_connection(NULL, NULL, &out.stream));
     WRONG(RILL_EINVAL, rill_open_unix_connection("/x", NULL, NULL));
     WRONG(RILL_ENOTASK, rill_open_unix_connection("/x", NULL, &out.stream));
+    WRONG(RILL_EINVAL, rill_open_read_pipe(0, NULL, NULL));
+    WRONG(RILL_ENOTASK, rill_open_read_pipe(0, NULL, &out.stream));
+    WRONG(RILL_EINVAL, rill_open_write_pipe(1, NULL, NULL));
+    WRONG(RILL_ENOTASK, rill_open_write_pipe(1, NULL, &out.stream));
+    WRONG(RILL_EINVAL, rill_open_pipes(0, 1, NULL, NULL));
+    WRONG(RILL_ENOTASK, rill_open_pipes(0, 1, NULL, &out.stream));
+    WRONG(RILL_EINVAL, rill_open_stdin(NULL, NULL));
+    WRONG(RILL_ENOTASK, rill_open_stdin(NULL, &out.stream));
+    WRONG(RILL_EINVAL, rill_open_stdout(NULL, NULL));
+    WRONG(RILL_ENOTASK, rill_open_stdout(NULL, &out.stream));
+    WRONG(RILL_EINVAL, rill_open_stdio(NULL, NULL));
+    WRONG(RILL_ENOTASK, rill_open_stdio(NULL, &out.stream));
     WRONG(RILL_EINVAL, rill_stream_pair(NULL, NULL, &out.stream));
     WRONG(RILL_EINVAL, rill_stream_pair(NULL, &out.stream, NULL));
     WRONG(RILL_ENOTASK, rill_stream_pair(NULL, &out.stream, &out.stream));

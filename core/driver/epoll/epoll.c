@@ -265,6 +265,7 @@ epoll_detach(rill__driver *driver, rill__io *io)
     if (io->armed != 0)
         (void)control(self_of(driver), io, EPOLL_CTL_DEL, 0);
     close_stand_in(io);
+    rill__linux_pipe_forget(driver, io);
     rill__io_silence(io);
     io->fd = -1;
     return fd;
@@ -373,7 +374,7 @@ epoll_close_io(rill__driver *driver, rill__io *io, bool reset)
         (void)control(self_of(driver), io, EPOLL_CTL_DEL, 0);
     close_stand_in(io);
     if (io->kind == RILL__IO_PIPE) {
-        rill__linux_pipe_leave(io);
+        rill__linux_pipe_leave(driver, io);
         reset = false;
     }
     if (io->kind != RILL__IO_POLL) /* Foreign ones are not ours to close. */

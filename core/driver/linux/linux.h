@@ -18,8 +18,9 @@ typedef struct rill__linux {
     rill__driver driver;
     /* Have the io's send record come when the socket takes bytes again. */
     int (*wait_writable)(rill__driver *driver, rill__io *io);
-    sigset_t signals; /* The thread's mask outside of run. */
-    bool guarded;     /* SIGPIPE is blocked. */
+    sigset_t signals;              /* The thread's mask outside of run. */
+    bool guarded;                  /* SIGPIPE is blocked. */
+    struct rill__flagged *flagged; /* pipe.c: what was made non-blocking for all who share it. */
 } rill__linux;
 
 /* The result of a system call: itself, or -errno. */
@@ -78,7 +79,9 @@ int64_t rill__linux_pipe_receive(const rill__io *io, void *buf, size_t len);
 int64_t
 rill__linux_pipe_send(rill__driver *driver, const rill__io *io, const rill__iov *iov, size_t count);
 /* About to be closed: others who share the open file find it as it was. */
-void rill__linux_pipe_leave(const rill__io *io);
+void rill__linux_pipe_leave(rill__driver *driver, const rill__io *io);
+/* Given away, as it is. */
+void rill__linux_pipe_forget(rill__driver *driver, const rill__io *io);
 
 /* send is cheaper than sendmsg, for the kernel as well. */
 static inline int64_t

@@ -10,13 +10,17 @@
  * descriptors.
  */
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <termios.h>
 #include <unistd.h>
+
+#include <rill/pipe.h>
 
 #include "core/driver/linux/linux.h"
 #include "core/internal.h"
@@ -160,13 +164,16 @@ same_file(int fd, int other)
            a.st_ino == b.st_ino && a.st_rdev == b.st_rdev;
 }
 
-/* A reader that came after the last writer waits for another one: what has ended must not be opened
- * again, or nobody would be told. */
+/* Who opens a FIFO after its last writer has gone waits for another one, and would not be told of
+ * the end. A pipe without a name knows no such wait. */
 static bool
-has_hung_up(int fd)
+has_ended(int fd)
 {
     struct pollfd ask = { .fd = fd, .events = POLLIN };
+    struct statfs system;
 
+    if (fstatfs(fd, &system) == 0 && system.f_type == PIPEFS_MAGIC)
+        return false;
     return poll(&ask, 1, 0) > 0 && (ask.revents & (POLLERR | POLLHUP)) != 0;
 }
 
@@ -194,53 +201,205 @@ reopen(int fd, int flags, int what)
     own = open(path, (flags & (O_ACCMODE | O_APPEND)) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (own < 0)
         return false;
-    done = same_file(fd, own) && !has_hung_up(fd) && dup3(own, fd, O_CLOEXEC) >= 0;
+    done = same_file(fd, own) && !has_ended(fd) && dup3(own, fd, O_CLOEXEC) >= 0;
     (void)close(own);
     return done;
+}
+
+/* ---- descriptors whose flag we have set ---- */
+
+/* Some of them may share one open file: the last one takes the flag back. */
+typedef struct rill__flagged rill__flagged;
+struct rill__flagged {
+    rill__flagged *next;
+    int fd;
+};
+
+static int
+flagged_add(rill__linux *self, int fd)
+{
+    rill__flagged *one = rill__alloc(self->driver.loop, sizeof(*one), RILL_TAG_DRIVER);
+
+    if (one == NULL)
+        return -ENOMEM;
+    *one = (rill__flagged){ self->flagged, fd };
+    self->flagged = one;
+    return 0;
+}
+
+static void
+flagged_remove(rill__linux *self, int fd)
+{
+    rill__flagged **at = &self->flagged;
+
+    while (*at != NULL) {
+        rill__flagged *one = *at;
+
+        if (one->fd != fd) {
+            at = &one->next;
+            continue;
+        }
+        *at = one->next;
+        rill__free(self->driver.loop, one, sizeof(*one), RILL_TAG_DRIVER);
+    }
+}
+
+/* Both are non-blocking: if the flag of one goes with the other's, they are one open file. */
+static bool
+share_open_file(int fd, int other)
+{
+    bool shared;
+
+    if (!same_file(fd, other) || set_nonblocking(fd, false) < 0)
+        return false;
+    shared = (fcntl(other, F_GETFL) & O_NONBLOCK) == 0;
+    (void)set_nonblocking(fd, true); /* It was just now. */
+    return shared;
+}
+
+static bool
+flagged_shares(const rill__linux *self, int fd)
+{
+    for (const rill__flagged *one = self->flagged; one != NULL; one = one->next)
+        if (one->fd != fd && share_open_file(fd, one->fd))
+            return true;
+    return false;
+}
+
+static void
+take_flag_back(rill__linux *self, int fd)
+{
+    bool shared = flagged_shares(self, fd);
+
+    flagged_remove(self, fd);
+    if (!shared)
+        (void)set_nonblocking(fd, false); /* As it was: nothing else could be done. */
+}
+
+/* ---- adopting ---- */
+
+static int
+set_flag(rill__linux *self, int fd)
+{
+    int rc = flagged_add(self, fd);
+
+    if (rc == 0 && (rc = set_nonblocking(fd, true)) < 0)
+        flagged_remove(self, fd);
+    return rc;
+}
+
+/* Returns what was changed for it. */
+static int
+never_wait(rill__linux *self, int fd, int what)
+{
+    int flags = fcntl(fd, F_GETFL);
+    int rc = 0;
+
+    if (flags < 0)
+        return -errno;
+    if ((what & RILL__PIPE_SOCKET) != 0)
+        return 0;
+    if ((flags & O_NONBLOCK) != 0) {
+        if (!flagged_shares(self, fd))
+            return 0; /* Its owner wants it so. */
+        rc = flagged_add(self, fd);
+    } else if (reopen(fd, flags, what)) {
+        return RILL__PIPE_REOPENED;
+    } else {
+        rc = set_flag(self, fd);
+    }
+    return rc < 0 ? rc : RILL__PIPE_MADE_NONBLOCKING;
 }
 
 static int
 pipe_adopt(rill__driver *driver, int fd, int what)
 {
-    int flags = fcntl(fd, F_GETFL);
     int descriptor_flags = fcntl(fd, F_GETFD);
-    int rc;
+    int changed;
 
-    (void)driver;
-    if (flags < 0 || descriptor_flags < 0)
+    if (descriptor_flags < 0)
         return -errno;
-    if ((flags & O_NONBLOCK) == 0 && (what & RILL__PIPE_SOCKET) == 0) {
-        if (reopen(fd, flags, what)) {
-            what |= RILL__PIPE_REOPENED;
-        } else {
-            rc = set_nonblocking(fd, true);
-            if (rc < 0)
-                return rc;
-            what |= RILL__PIPE_MADE_NONBLOCKING;
-        }
-    }
+    changed = never_wait((rill__linux *)driver, fd, what);
+    if (changed < 0)
+        return changed;
     if ((descriptor_flags & FD_CLOEXEC) == 0) {
         (void)fcntl(fd, F_SETFD, FD_CLOEXEC); /* It is open: cannot fail. */
-        what |= RILL__PIPE_MADE_CLOEXEC;
+        changed |= RILL__PIPE_MADE_CLOEXEC;
     }
-    return what;
+    return what | changed;
 }
 
 static void
 pipe_give_back(rill__driver *driver, int fd, int what)
 {
-    (void)driver;
-    if ((what & (RILL__PIPE_MADE_NONBLOCKING | RILL__PIPE_REOPENED)) != 0)
-        (void)set_nonblocking(fd, false); /* As it was just now. */
+    if ((what & RILL__PIPE_MADE_NONBLOCKING) != 0)
+        take_flag_back((rill__linux *)driver, fd);
+    if ((what & RILL__PIPE_REOPENED) != 0)
+        (void)set_nonblocking(fd, false);
     if ((what & RILL__PIPE_MADE_CLOEXEC) != 0)
         (void)fcntl(fd, F_SETFD, 0);
 }
 
 void
-rill__linux_pipe_leave(const rill__io *io)
+rill__linux_pipe_leave(rill__driver *driver, const rill__io *io)
 {
     if ((io->recv.pipe & RILL__PIPE_MADE_NONBLOCKING) != 0)
-        (void)set_nonblocking(io->fd, false); /* It is about to be closed: nothing can be done. */
+        take_flag_back((rill__linux *)driver, io->fd);
+}
+
+void
+rill__linux_pipe_forget(rill__driver *driver, const rill__io *io)
+{
+    if ((io->recv.pipe & RILL__PIPE_MADE_NONBLOCKING) != 0)
+        flagged_remove((rill__linux *)driver, io->fd);
+}
+
+/* ---- what has a name ---- */
+
+static int
+pipe_standard(rill__driver *driver, int number)
+{
+    int fd = fcntl(number, F_DUPFD_CLOEXEC, 3);
+
+    (void)driver;
+    return fd < 0 ? -errno : fd;
+}
+
+static bool
+is_fifo(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISFIFO(st.st_mode);
+}
+
+static int
+fifo_mode(unsigned flags)
+{
+    if ((flags & RILL_FIFO_STAY) != 0)
+        return O_RDWR;
+    return (flags & RILL_FIFO_WRITE) != 0 ? O_WRONLY : O_RDONLY;
+}
+
+/* Looked at before, as opening a device can do something; and after, as paths change. */
+static int
+pipe_open_fifo(rill__driver *driver, const char *path, unsigned flags, int mode)
+{
+    struct stat st;
+    int fd;
+
+    (void)driver;
+    if ((flags & RILL_FIFO_CREATE) != 0 && mkfifo(path, (mode_t)mode) < 0 && errno != EEXIST)
+        return -errno;
+    if (access(path, F_OK) == 0 && !is_fifo(path))
+        return RILL_EINVAL;
+    fd = open(path, fifo_mode(flags) | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        return -errno;
+    if (fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode))
+        return fd;
+    (void)close(fd);
+    return RILL_EINVAL;
 }
 
 const rill__pipe_ops rill__linux_pipes = {
@@ -248,4 +407,6 @@ const rill__pipe_ops rill__linux_pipes = {
     .probe = pipe_probe,
     .adopt = pipe_adopt,
     .give_back = pipe_give_back,
+    .standard = pipe_standard,
+    .open_fifo = pipe_open_fifo,
 };

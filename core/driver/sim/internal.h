@@ -127,10 +127,10 @@ void rill__sim_choices_done(rill_sim *sim);
     X(LIFT, "lift with")                     \
     X(HEAL, "heal")                          \
     X(SCRIPT, "script")                      \
+    X(FAULT, "FAULT")                        \
     X(SPAWN, "spawn pid")                    \
     X(SIGNAL, "signal")                      \
-    X(EXIT, "exit status")                   \
-    X(FAULT, "FAULT")
+    X(EXIT, "exit status")
 
 #define SIM_VERB_ENUM_(name, text) SIM_##name,
 enum sim_verb { SIM_VERB_LIST(SIM_VERB_ENUM_) SIM_VERBS };

@@ -109,9 +109,29 @@ pipe_give_back(rill__driver *driver, int fd, int what)
     (void)what;
 }
 
+static int
+pipe_standard(rill__driver *driver, int number)
+{
+    (void)driver;
+    (void)number;
+    return RILL_ENOTSUP;
+}
+
+static int
+pipe_open_fifo(rill__driver *driver, const char *path, unsigned flags, int mode)
+{
+    (void)driver;
+    (void)path;
+    (void)flags;
+    (void)mode;
+    return RILL_ENOTSUP;
+}
+
 const rill__pipe_ops rill__sim_pipes = {
     .make = pipe_make,
     .probe = pipe_probe,
     .adopt = pipe_adopt,
     .give_back = pipe_give_back,
+    .standard = pipe_standard,
+    .open_fifo = pipe_open_fifo,
 };

@@ -276,6 +276,7 @@ uring_detach(rill__driver *driver, rill__io *io)
     (void)uring_quiesce(self, u);
     io->recv.discarded = true;
     io->send.discarded = true;
+    rill__linux_pipe_forget(driver, io);
     io->fd = -1;
     io->driver_data = NULL;
     uring_io_free(self, u);
@@ -334,7 +335,7 @@ uring_close_io(rill__driver *driver, rill__io *io, bool reset)
     io->closing = true;
     rill__io_silence(io);
     if (io->kind == RILL__IO_PIPE)
-        rill__linux_pipe_leave(io);
+        rill__linux_pipe_leave(driver, io);
     if (reset && io->kind == RILL__IO_STREAM) /* Fails on a Unix socket, which has no reset. */
         (void)setsockopt(io->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
     io->fd = -1;
