@@ -125,9 +125,10 @@ on_lost(rill_subprocess *process, void *self, const rill_reason *why)
     c->run->lost++;
 }
 
-static const rill_subprocess_protocol protocol = RILL_SUBPROCESS_PROTOCOL(
-    .connection_made = on_made, .pipe_data_received = on_data,
-    .pipe_connection_lost = on_pipe_lost, .process_exited = on_exited, .connection_lost = on_lost);
+static const rill_subprocess_protocol protocol =
+    RILL_SUBPROCESS_PROTOCOL(.connection_made = on_made, .pipe_data_received = on_data,
+        .pipe_connection_lost = on_pipe_lost, .process_exited = on_exited,
+        .connection_lost = on_lost);
 
 static void
 start_one(run *r, int number)
@@ -140,17 +141,16 @@ start_one(run *r, int number)
 
     c->run = r;
     c->number = number;
-    rc = number % 3 == 0
-             ? rill_subprocess_exec(r->loop, &RILL_PROCESS_OPTIONS(.argv = brief), &protocol, c,
-                   &c->process)
-             : rill_subprocess_exec(r->loop,
-                   &RILL_PROCESS_OPTIONS(.argv = echo, .in = pipe, .out = pipe), &protocol, c,
-                   &c->process);
+    rc = number % 3 == 0 ? rill_subprocess_exec(r->loop, &RILL_PROCESS_OPTIONS(.argv = brief),
+                               &protocol, c, &c->process)
+                         : rill_subprocess_exec(r->loop,
+                               &RILL_PROCESS_OPTIONS(.argv = echo, .in = pipe, .out = pipe),
+                               &protocol, c, &c->process);
     r->started += rc == 0;
     r->refused += rc < 0;
     if (rc < 0)
-        assert_true(rc == -EAGAIN || rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE ||
-                    rc == -ENOBUFS);
+        assert_true(
+            rc == -EAGAIN || rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE || rc == -ENOBUFS);
 }
 
 /* Something to somebody, by the seed. */
@@ -206,7 +206,7 @@ run_seed(uint64_t seed, uint64_t counts[RILL_SIM_FAULT_COUNT])
         for (int i = 0; i < CHILDREN; i++)
             if (r.children[i].process != NULL)
                 rill_subprocess_close(r.children[i].process);
-        assert_int_equal(rill_sim_run_for(r.sim, RILL_S), 0);
+        assert_int_equal(rill_sim_run_for(r.sim, 10 * RILL_S), 0);
         assert_int_equal(r.lost, r.started);
         assert_int_equal(rill_sim_processes(r.sim, NULL), 0);
     }
