@@ -104,7 +104,8 @@ typedef enum rill_sim_personality {
     X(SPAWN_EMFILE, 30000, "spawn_emfile")                                                       \
     X(CHILD_KILLED, 60000, "child_killed")       /* By SIGKILL, in its first 50 ms. */           \
     X(CHILD_DEAF, 250000, "child_deaf")          /* It outlives a SIGTERM. */                    \
-    X(CHILD_UNWATCHED, 60000, "child_unwatched") /* Its end is found by asking alone. */
+    X(CHILD_UNWATCHED, 60000, "child_unwatched") /* Its end is found by asking alone. */         \
+    X(CHILD_HOLDS, 125000, "child_holds")        /* Its pipes outlive it by up to 5 s. */
 
 #define RILL_SIM_FAULT_ENUM_(name, rate, text) RILL_SIM_FAULT_##name,
 typedef enum rill_sim_fault {

@@ -16,7 +16,7 @@
 #include <rill/sim.h>
 
 /* The kinds that connections meet; those behind them have worlds of their own
- * (tests/sim/test_datagrams.c). */
+ * (tests/sim/test_datagrams.c, test_children.c). */
 #define CONNECTION_FAULTS (RILL_SIM_FAULT_ALLOCATION + 1)
 
 /* How often each kind of fault has fired. */

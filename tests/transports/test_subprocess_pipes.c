@@ -217,6 +217,29 @@ test_freeing_the_loop_before_made_ends_it_all(void **unused)
     assert_int_equal(w.code, -SIGKILL);
 }
 
+static bool
+has_exited_and_spoken(void *unused)
+{
+    (void)unused;
+    return w.exited && w.out_len[0] > 0;
+}
+
+static void
+test_pipes_may_outlive_the_child(void **unused)
+{
+    (void)unused;
+    rill_sim_inject(s.world, RILL_SIM_FAULT_CHILD_HOLDS, 2);
+    assert_code(watched_shell(&w, &s.h, "echo x; exit 3", OPTIONS(.out = PIPE)), 0);
+    harness_until(&s.h, has_exited_and_spoken, NULL);
+    assert_int_equal(w.code, 3);
+    assert_int_equal(watched_end(&w), 3); /* When the last one who has the pipe lets go. */
+    assert_code(watched_shell(&w, &s.h, "echo x; exit 3", OPTIONS(.out = PIPE)), 0);
+    harness_until(&s.h, has_exited_and_spoken, NULL);
+    rill_subprocess_close(w.process); /* Or when we do. */
+    assert_int_equal(watched_end(&w), 3);
+    assert_code(w.pipe_code[1], 0);
+}
+
 static void
 test_a_start_that_fails_leaves_no_pipes(void **unused)
 {
@@ -245,6 +268,7 @@ main(void)
         CASE(test_closing_its_output_breaks_the_writer),
         CASE(test_closing_before_made_closes_the_pipes),
         CASE(test_freeing_the_loop_before_made_ends_it_all),
+        CASE_ON("sim", test_pipes_may_outlive_the_child),
         CASE(test_a_start_that_fails_leaves_no_pipes),
     };
 

@@ -32,6 +32,7 @@ struct demo_scene {
     void (*play)(struct demo_result *result);
 };
 
+void scene_children(struct demo_result *result);
 void scene_echo(struct demo_result *result);
 void scene_idle(struct demo_result *result);
 void scene_restart(struct demo_result *result);

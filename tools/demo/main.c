@@ -29,6 +29,7 @@ static const struct demo_scene scenes[] = {
     { "slow-reader", 30, scene_slow_reader },
     { "udp", 30, scene_udp },
     { "tasks", 30, scene_tasks },
+    { "children", 30, scene_children },
     { "restart", 20, scene_restart },
 #if DEMO_WITH_SIM
     { "storm", 30, scene_storm },

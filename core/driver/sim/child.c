@@ -15,6 +15,7 @@
 #define EVENTS_OF_ONE  3
 #define SIGNALS        64
 #define KILLED_LATEST  (50 * RILL_MS)
+#define HOLDS_LONGEST  (5 * RILL_S)
 #define TEXT_BYTES_MAX ((size_t)1024 * 1024)
 
 typedef struct sim_program {
@@ -76,11 +77,23 @@ close_stream(rill_sim_process *p, int fd)
 }
 
 static void
+close_streams(rill_sim_process *p)
+{
+    for (int fd = 0; fd < 3; fd++)
+        close_stream(p, fd);
+}
+
+/* What it has started in its turn has its pipes, and lives on. */
+static bool
+is_survived(const rill_sim_process *p)
+{
+    return p->streams[0] != NULL || p->streams[1] != NULL || p->streams[2] != NULL;
+}
+
+static void
 tell_end(rill_sim_process *p)
 {
     p->ended = true;
-    for (int fd = 0; fd < 3; fd++)
-        close_stream(p, fd);
     if (p->program->calls.ended != NULL)
         p->program->calls.ended(p, p->program->arg);
 }
@@ -90,12 +103,20 @@ process_free(rill_sim_process *p)
 {
     if (!p->ended)
         tell_end(p); /* With the world. */
+    close_streams(p);
     rill__sim_unschedule(p->sim, &p->step);
     rill__sim_unschedule(p->sim, &p->alarm);
     rill__sim_unschedule(p->sim, &p->end);
     rill__sim_unreserve(p->sim, EVENTS_OF_ONE);
     rill__list_remove(&p->all);
     rill__sim_dealloc(p->sim, p, p->bytes);
+}
+
+static void
+free_if_unused(rill_sim_process *p)
+{
+    if (p->ended && p->child == NULL && !is_survived(p))
+        process_free(p);
 }
 
 static void
@@ -108,14 +129,18 @@ end_now(rill_sim *sim, sim_event *event)
     rill__sim_unschedule(p->sim, &p->alarm);
     trace(p, SIM_EXIT, (uint64_t)(uint32_t)p->status);
     tell_end(p);
-    if (p->child == NULL) {
-        process_free(p);
-        return;
-    }
-    if (p->child->watched) {
+    if (is_survived(p) && fault(p, RILL_SIM_FAULT_CHILD_HOLDS))
+        rill__sim_schedule(p->sim, &p->alarm,
+            p->sim->now + (rill_ns)rill__sim_small_value(p->sim, RILL_SIM_FAULT_CHILD_HOLDS,
+                              p->number, &p->uses[RILL_SIM_FAULT_CHILD_HOLDS],
+                              (uint64_t)HOLDS_LONGEST));
+    else
+        close_streams(p);
+    if (p->child != NULL && p->child->watched) {
         rill__loop_push_op(p->driver->base.loop, &p->child->io.recv);
         atomic_store(&p->driver->woken, true);
     }
+    free_if_unused(p);
 }
 
 static void
@@ -178,7 +203,8 @@ step(rill_sim *sim, sim_event *event)
 void
 rill__sim_process_notify(rill_sim_process *process)
 {
-    rill__sim_schedule(process->sim, &process->step, process->sim->now);
+    if (!process->ended)
+        rill__sim_schedule(process->sim, &process->step, process->sim->now);
 }
 
 /* What it waited for has happened. */
@@ -187,7 +213,12 @@ alarmed(rill_sim *sim, sim_event *event)
 {
     rill_sim_process *p = RILL__CONTAINER(event, rill_sim_process, alarm);
 
-    rill__sim_schedule(sim, &p->step, sim->now);
+    if (!p->ended) {
+        rill__sim_schedule(sim, &p->step, sim->now);
+        return;
+    }
+    close_streams(p);
+    free_if_unused(p);
 }
 
 static size_t
@@ -369,8 +400,7 @@ sim_release(rill__driver *driver, rill__child *child)
     p->host->descriptors--;
     p->child = NULL;
     p->driver = NULL;
-    if (p->ended)
-        process_free(p);
+    free_if_unused(p);
     rill__loop_push_op(driver->loop, &child->io.close);
 }
 
@@ -478,8 +508,11 @@ rill_sim_processes(const rill_sim *sim, const char *host)
     const sim_host *on = rill__sim_host_find(sim, host);
     size_t count = 0;
 
-    for (rill__link *link = sim->processes.next; link != &sim->processes; link = link->next)
-        count += RILL__CONTAINER(link, rill_sim_process, all)->host == on;
+    for (rill__link *link = sim->processes.next; link != &sim->processes; link = link->next) {
+        const rill_sim_process *p = RILL__CONTAINER(link, rill_sim_process, all);
+
+        count += p->host == on && !(p->ended && p->child == NULL);
+    }
     return count;
 }
 
