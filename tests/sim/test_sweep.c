@@ -197,7 +197,8 @@ test_every_kind_fires(void **unused)
         assert_int_equal(rill_sim_free(r.sim), 0);
     }
     for (int i = 0; i < RILL_SIM_FAULT_SPAWN_EAGAIN; i++) {
-        /* Nothing is canceled and no child started here, and the loop has an allocator of its own. */
+        /* Nothing is canceled and no child started here, and the loop has an allocator of its own.
+         * */
         if (i == RILL_SIM_FAULT_CANCEL_LOSES || i == RILL_SIM_FAULT_ALLOCATION)
             continue;
         if (counts[i] == 0)
