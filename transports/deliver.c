@@ -201,6 +201,8 @@ rill_transport_lost(rill_transport *t, int code, rill_layer layer, const char *s
     if (t->protocol->connection_lost != NULL &&
         !(code == RILL_EIDLE && rill__bug("lost_forgotten")))
         t->protocol->connection_lost(t, t->self, make_reason(t, code, layer, sentence, &reason));
+    if (t->extra != NULL && t->extra->gone != NULL)
+        t->extra->gone(t->extra->gone_arg);
     rill__server_detach(t);
     rill__transport_reap(t);
 }

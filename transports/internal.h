@@ -92,6 +92,8 @@ struct rill__extra {
     rill__link drains;
     rill__sendfile *sendfile;
     rill_reason reason;
+    void (*gone)(void *arg); /* After connection_lost, whatever the protocol is by then; or NULL. */
+    void *gone_arg;
     char sentence[112];
 };
 

@@ -222,7 +222,16 @@ on_pipe_lost(rill_transport *t, void *self, const rill_reason *why)
     pipe->t = NULL;
     if (p->protocol->pipe_connection_lost != NULL)
         p->protocol->pipe_connection_lost(p, p->self, pipe->fd, why);
-    end_if_alone(p);
+}
+
+/* Also when the user has given it another protocol. */
+static void
+on_pipe_gone(void *arg)
+{
+    part *pipe = arg;
+
+    pipe->t = NULL;
+    end_if_alone(pipe->process);
 }
 
 /* `self`: the part. */
@@ -236,6 +245,7 @@ make_pipe(rill_subprocess *p, rill__starting *s, int fd, const char *site)
 {
     rill_loop *loop = p->loop;
     bool writes = fd == 0;
+    struct rill__extra *extra;
     int ends[2];
     int rc = loop->ops->pipes->make(
         loop->driver, writes ? RILL__PIPE_BLOCKING_READ : RILL__PIPE_BLOCKING_WRITE, ends);
@@ -246,9 +256,16 @@ make_pipe(rill_subprocess *p, rill__starting *s, int fd, const char *site)
     s->piped[fd] = true;
     rc = rill__pipe_new(loop, ends[writes ? 1 : 0], writes ? RILL__PIPE_WRITES : 0, &s->config,
         &pipe_protocol, &p->parts[fd], site, false, &p->parts[fd].t);
-    if (rc < 0)
+    if (rc < 0) {
         loop->sys->close_fd(loop->driver, ends[writes ? 1 : 0], false);
-    return rc;
+        return rc;
+    }
+    extra = rill__transport_extra(p->parts[fd].t);
+    if (extra == NULL)
+        return -ENOMEM;
+    extra->gone = on_pipe_gone;
+    extra->gone_arg = &p->parts[fd];
+    return 0;
 }
 
 static int
@@ -289,6 +306,8 @@ rill__subprocess_take_pipe(rill_subprocess *p, int fd)
     rill_transport *t = p->parts[fd].t;
 
     p->parts[fd].t = NULL;
+    if (t != NULL)
+        t->extra->gone = NULL;
     return t;
 }
 
@@ -463,6 +482,8 @@ rill__subprocess_start(rill_loop *loop, const char *command, const rill_process_
 
     if (rc < 0 || (rc = rill__starting_init(loop, options, command, &s)) < 0)
         return rc;
+    if (loop->fork_generation != rill__fork_generation)
+        return RILL_EFORK;
     if (loop->freeing)
         return rill__fail_call(loop, RILL_ECLOSED, "subprocess");
     return start(loop, &s, protocol, arg, site, ret_process);

@@ -6,7 +6,7 @@
  *     const char *const argv[] = { "sort", "-u", NULL };
  *
  *     RILL_TRY(rill_process_exec(&RILL_PROCESS_OPTIONS(.argv = argv,
- *         .in = { RILL_STDIO_PIPE }, .out = { RILL_STDIO_PIPE }), &sort));
+ *         .in = { .kind = RILL_STDIO_PIPE }, .out = { .kind = RILL_STDIO_PIPE }), &sort));
  *     rc = rill_process_communicate(sort, text, len, 1024 * 1024, 10 * RILL_S, &out, NULL);
  *     ...
  *     rill_process_unref(sort);

@@ -6,7 +6,8 @@
  *     const char *const argv[] = { "ls", "-l", NULL };
  *
  *     rc = rill_subprocess_exec(loop,
- *         &RILL_PROCESS_OPTIONS(.argv = argv, .out = { RILL_STDIO_PIPE }), &lister, self, &ls);
+ *         &RILL_PROCESS_OPTIONS(.argv = argv, .out = { .kind = RILL_STDIO_PIPE }), &lister, self,
+ *         &ls);
  *
  * A subprocess lives from connection_made until connection_lost has returned; the loop owns it.
  * connection_lost comes when the program has ended and all its pipes are closed, exactly once, and
@@ -162,10 +163,10 @@ rill_subprocess_protocol_default(void)
  *
  * Returns 0; what kept the program from running: -ENOENT, -EACCES, -ENOEXEC, -E2BIG..., with a
  * sentence that names the program and the step (rill_loop_last_error); -EAGAIN, -EMFILE, -ENFILE,
- * -ENOMEM; -EBADF for a descriptor that is not open; -EPERM for a user, group or limit;
- * RILL_EINVAL (no argv, options that contradict each other or are out of range, a bad protocol);
- * RILL_ECLOSED in rill_loop_free; RILL_ENOTSUP for a descriptor on the simulator. Nothing is left
- * of what could not be started. `ret_process` may be NULL. asyncio: subprocess_exec.
+ * -ENOMEM; -EBADF for a descriptor that is not open; -EPERM for a user, group or limit; RILL_EINVAL
+ * (no argv, options that contradict each other or are out of range, a bad protocol); RILL_ECLOSED
+ * in rill_loop_free; RILL_EFORK; RILL_ENOTSUP for a descriptor on the simulator. Nothing is left of
+ * what could not be started. `ret_process` may be NULL. asyncio: subprocess_exec.
  */
 #define rill_subprocess_exec(loop, options, protocol, arg, ret_process) \
     rill_subprocess_exec_site(loop, options, protocol, arg, RILL_SITE("subprocess"), ret_process)
@@ -201,13 +202,14 @@ RILL_API int rill_subprocess_terminate(rill_subprocess *process); /* SIGTERM */
 RILL_API int rill_subprocess_kill(rill_subprocess *process);      /* SIGKILL */
 
 /* The transport of its stdin (0), stdout (1) or stderr (2): to write to, to close, to pause and
- * resume. Its protocol is the library's. NULL before connection_made, when that is
- * no pipe, and when the pipe is gone. asyncio:
- * get_pipe_transport. */
+ * resume. Its protocol is the library's, which tells its news to the subprocess's; give it another
+ * one, or make a stream of it, to hear them there. NULL before connection_made, when that is no
+ * pipe, and when the pipe is gone. asyncio: get_pipe_transport. */
 RILL_API rill_transport *rill_subprocess_pipe(const rill_subprocess *process, int fd);
 
-/* End it: its pipes are aborted, and it is killed unless it has ended (or survives_close). The
- * callbacks of the end follow. Idempotent. asyncio: close. */
+/* End it: its pipes are closed, dropping what is queued for it, and it is killed unless it has
+ * ended. One that survives_close lives on and gets what is queued. The callbacks of the end follow.
+ * Idempotent. asyncio: close. */
 RILL_API void rill_subprocess_close(rill_subprocess *process);
 RILL_API bool rill_subprocess_is_closing(const rill_subprocess *process);
 

@@ -217,6 +217,29 @@ test_freeing_the_loop_before_made_ends_it_all(void **unused)
     assert_int_equal(w.code, -SIGKILL);
 }
 
+static void
+on_own_data(rill_transport *t, void *self, rill_slice in)
+{
+    (void)t;
+    *(size_t *)self += in.len;
+}
+
+static void
+test_a_pipe_may_have_another_protocol(void **unused)
+{
+    static const rill_protocol own = RILL_PROTOCOL(.data_received = on_own_data);
+    size_t bytes = 0;
+
+    (void)unused;
+    assert_code(watched_shell(&w, &s.h, "sleep 0.1; echo hello; exit 3", OPTIONS(.out = PIPE)), 0);
+    harness_until(&s.h, watched_is_made, &w);
+    assert_code(rill_transport_set_protocol(rill_subprocess_pipe(w.process, 1), &own, &bytes), 0);
+    assert_int_equal(watched_end(&w), 3);
+    assert_int_equal(bytes, 6);
+    assert_int_equal(w.out_len[0], 0);
+    assert_int_equal(w.pipe_code[1], 1); /* Its own loss was told to the other one. */
+}
+
 static bool
 has_exited_and_spoken(void *unused)
 {
@@ -268,6 +291,7 @@ main(void)
         CASE(test_closing_its_output_breaks_the_writer),
         CASE(test_closing_before_made_closes_the_pipes),
         CASE(test_freeing_the_loop_before_made_ends_it_all),
+        CASE(test_a_pipe_may_have_another_protocol),
         CASE_ON("sim", test_pipes_may_outlive_the_child),
         CASE(test_a_start_that_fails_leaves_no_pipes),
     };
