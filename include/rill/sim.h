@@ -93,12 +93,13 @@ typedef enum rill_sim_personality {
     X(ALLOCATION, 2000, "allocation")      /* rill_sim_allocator returns NULL. */             \
     X(DGRAM_LOSS, 60000, "dgram_loss")     /* A datagram never arrives. */                    \
     X(DGRAM_DUPLICATE, 60000, "dgram_duplicate")                                              \
-    X(DGRAM_REORDER, 125000, "dgram_reorder")  /* It takes up to 5 ms more. */                \
-    X(DGRAM_TRUNCATE, 60000, "dgram_truncate") /* It is received cut. */                      \
-    X(DGRAM_REFUSED, 30000, "dgram_refused")   /* As if nobody had its port. */               \
-    X(DGRAM_FULL, 60000, "dgram_full")         /* The receiver's buffer has no room. */       \
-    X(DGRAM_AGAIN, 125000, "dgram_again")      /* EAGAIN from a send, though there is room */ \
-    X(DGRAM_ENOBUFS, 30000, "dgram_enobufs")   /* ENOBUFS from one. */
+    X(DGRAM_REORDER, 125000, "dgram_reorder")     /* It takes up to 5 ms more. */             \
+    X(DGRAM_TRUNCATE, 60000, "dgram_truncate")    /* It is received cut. */                   \
+    X(DGRAM_REFUSED, 30000, "dgram_refused")      /* As if nobody had its port. */            \
+    X(DGRAM_FULL, 60000, "dgram_full")            /* The receiver's buffer has no room. */    \
+    X(DGRAM_AGAIN, 125000, "dgram_again")         /* EAGAIN from a send with room. */         \
+    X(DGRAM_ENOBUFS, 30000, "dgram_enobufs")      /* ENOBUFS from one. */                     \
+    X(DGRAM_BLACKHOLE, 500000, "dgram_blackhole") /* Above 1472 bytes: lost. */
 
 #define RILL_SIM_FAULT_ENUM_(name, rate, text) RILL_SIM_FAULT_##name,
 typedef enum rill_sim_fault {
