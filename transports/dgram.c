@@ -348,17 +348,51 @@ rill__dgram_of(const rill_transport *t)
     return t->ops == &udp_ops || t->ops == &unix_ops ? rill__impl(t) : NULL;
 }
 
-int
-rill__dgram_new(rill_loop *loop, const dgram_birth *birth, const rill__config *config,
-    const rill_datagram_protocol *protocol, void *arg, const char *site,
-    rill_transport **ret_transport)
+/* The callbacks that the base makes by itself. */
+static rill_protocol
+base_of(const rill_datagram_protocol *protocol)
 {
-    rill_protocol base = { .size = sizeof(base),
+    return (rill_protocol){ .size = sizeof(rill_protocol),
         .state_size = protocol->state_size,
         .connection_made = protocol->connection_made,
         .pause_writing = protocol->pause_writing,
         .resume_writing = protocol->resume_writing,
         .connection_lost = protocol->connection_lost };
+}
+
+int
+rill_transport_set_datagram_protocol(
+    rill_transport *t, const rill_datagram_protocol *protocol, void *arg)
+{
+    rill_protocol base;
+    dgram *d;
+    int rc;
+
+    RILL__REQUIRE(t != NULL);
+    rill__check_live(t, "rill_transport_set_datagram_protocol");
+    rc = rill__datagram_protocol_check(t->loop, protocol);
+    if (rc < 0)
+        return rc;
+    d = rill__dgram_of(t);
+    if (d == NULL)
+        return rill__fail(t->loop, RILL_ENOTSUP, RILL_LAYER_TRANSPORT,
+            "set_datagram_protocol: this is no transport of datagrams");
+    base = base_of(protocol);
+    rc = rill__transport_exchange(t, &base, arg);
+    if (rc < 0)
+        return rc;
+    d->base = base;
+    t->protocol = &d->base;
+    d->protocol = protocol;
+    return 0;
+}
+
+int
+rill__dgram_new(rill_loop *loop, const dgram_birth *birth, const rill__config *config,
+    const rill_datagram_protocol *protocol, void *arg, const char *site,
+    rill_transport **ret_transport)
+{
+    rill_protocol base = base_of(protocol);
     rill_transport *t;
     dgram *d;
     int rc = rill__transport_new(loop, birth->family == RILL_FAMILY_UNIX ? &unix_ops : &udp_ops,

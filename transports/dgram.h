@@ -103,6 +103,9 @@ void rill__dgram_forget_staged(dgram *d);
 
 /* ---- dgram_open.c ---- */
 
+/* RILL_EINVAL with a sentence for tables that cannot work. */
+int rill__datagram_protocol_check(rill_loop *loop, const rill_datagram_protocol *protocol);
+
 void rill__dgram_remove_path(dgram *d);
 
 /* ---- dgram_options.c ---- */

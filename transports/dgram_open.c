@@ -30,8 +30,8 @@ typedef struct plan {
 
 /* ---- options ---- */
 
-static int
-protocol_check(rill_loop *loop, const rill_datagram_protocol *protocol)
+int
+rill__datagram_protocol_check(rill_loop *loop, const rill_datagram_protocol *protocol)
 {
     if (protocol == NULL || protocol->size < sizeof(size_t))
         return rill__fail(loop, RILL_EINVAL, RILL_LAYER_TRANSPORT,
@@ -325,7 +325,7 @@ begin(plan *p, const rill_datagram_options *options, rill_datagram_options *copy
     if (options != NULL)
         rc = rill__options_copy(
             p->loop, "rill_datagram_options", options, options->size, copy, sizeof(*copy));
-    if (rc < 0 || (rc = protocol_check(p->loop, p->protocol)) < 0)
+    if (rc < 0 || (rc = rill__datagram_protocol_check(p->loop, p->protocol)) < 0)
         return rc;
     if (p->loop->freeing)
         return rill__fail_call(p->loop, RILL_ECLOSED, "datagram endpoint");

@@ -181,6 +181,9 @@ rill__probe(rill_loop *loop, int fd)
 int rill__transport_new(rill_loop *loop, const rill_transport_ops *ops, const rill__config *config,
     const rill_protocol *protocol, void *arg, const char *site, rill_transport **ret_transport);
 
+/* rill_transport_set_protocol for what was checked before. */
+int rill__transport_exchange(rill_transport *t, const rill_protocol *protocol, void *arg);
+
 /* RILL_EINVAL with a sentence for tables that cannot work. */
 int rill__protocol_check(rill_loop *loop, const rill_protocol *protocol);
 

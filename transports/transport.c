@@ -654,19 +654,10 @@ rill_transport_write_buffer_size(const rill_transport *t)
 /* ---- protocol ---- */
 
 int
-rill_transport_set_protocol(rill_transport *t, const rill_protocol *protocol, void *arg)
+rill__transport_exchange(rill_transport *t, const rill_protocol *protocol, void *arg)
 {
     struct rill__state *state = NULL;
-    int rc;
 
-    RILL__REQUIRE(t != NULL);
-    rill__check_live(t, "rill_transport_set_protocol");
-    rc = rill__protocol_check(t->loop, protocol);
-    if (rc < 0)
-        return rc;
-    if ((t->refuse & RILL__REFUSE_DATAGRAM) != 0)
-        return rill__fail(t->loop, RILL_ENOTSUP, RILL_LAYER_TRANSPORT,
-            "set_protocol: a protocol of datagrams cannot be exchanged for one of streams");
     if (t->phase == RILL__PHASE_LOST)
         return rill__fail(t->loop, RILL_ECLOSED, RILL_LAYER_TRANSPORT, "set_protocol: lost");
     if (protocol->state_size != 0) {
@@ -682,6 +673,23 @@ rill_transport_set_protocol(rill_transport *t, const rill_protocol *protocol, vo
     t->self = state != NULL ? state->data : arg;
     t->protocol = protocol;
     return 0;
+}
+
+int
+rill_transport_set_protocol(rill_transport *t, const rill_protocol *protocol, void *arg)
+{
+    int rc;
+
+    RILL__REQUIRE(t != NULL);
+    rill__check_live(t, "rill_transport_set_protocol");
+    rc = rill__protocol_check(t->loop, protocol);
+    if (rc < 0)
+        return rc;
+    if ((t->refuse & RILL__REFUSE_DATAGRAM) != 0)
+        return rill__fail(t->loop, RILL_ENOTSUP, RILL_LAYER_TRANSPORT,
+            "set_protocol: this transport takes datagrams: use "
+            "rill_transport_set_datagram_protocol");
+    return rill__transport_exchange(t, protocol, arg);
 }
 
 const rill_protocol *

@@ -15,7 +15,7 @@
  *         RILL_DATAGRAM_PROTOCOL(.datagram_received = echo);
  *
  * Of the other functions for transports, those for streams answer RILL_ENOTSUP: write, writev,
- * write_ref, write_eof, sendfile, detach, set_protocol.
+ * write_ref, write_eof, sendfile, detach; set_protocol has a form of its own here.
  */
 #ifndef RILL_DATAGRAM_H
 #define RILL_DATAGRAM_H
@@ -205,6 +205,12 @@ RILL_API int rill_transport_join(
     rill_transport *t, const char *group, const char *source, const char *interface);
 RILL_API int rill_transport_leave(
     rill_transport *t, const char *group, const char *source, const char *interface);
+
+/* As rill_transport_set_protocol: the next callback is the new one's, without a connection_made,
+ * for datagrams that came together with the present one, too. Returns 0; RILL_EINVAL (a bad
+ * protocol); RILL_ENOTSUP for a stream; RILL_ECLOSED after loss; -ENOMEM. asyncio: set_protocol. */
+RILL_API int rill_transport_set_datagram_protocol(
+    rill_transport *t, const rill_datagram_protocol *protocol, void *arg);
 
 typedef struct rill_datagram_stats {
     size_t size;              /* Set it to sizeof(rill_datagram_stats) before the call. */

@@ -96,13 +96,14 @@ typedef enum rill_sim_personality {
     X(ALLOCATION, 2000, "allocation")      /* rill_sim_allocator returns NULL. */                \
     X(DGRAM_LOSS, 60000, "dgram_loss")     /* A datagram never arrives. */                       \
     X(DGRAM_DUPLICATE, 60000, "dgram_duplicate")                                                 \
-    X(DGRAM_REORDER, 125000, "dgram_reorder")  /* It takes up to 5 ms more. */                   \
-    X(DGRAM_TRUNCATE, 60000, "dgram_truncate") /* It is received cut. */                         \
-    X(DGRAM_REFUSED, 30000, "dgram_refused")   /* As if nobody had its port. */                  \
-    X(DGRAM_FULL, 60000, "dgram_full")         /* The receiver's buffer has no room. */          \
-    X(DGRAM_AGAIN, 125000, "dgram_again")      /* EAGAIN from a send, though there is room */    \
-    X(DGRAM_ENOBUFS, 30000, "dgram_enobufs")   /* ENOBUFS from one. */                           \
-    X(SPAWN_EAGAIN, 30000, "spawn_eagain")     /* Starting a child: each of the three errors. */ \
+    X(DGRAM_REORDER, 125000, "dgram_reorder")     /* It takes up to 5 ms more. */                \
+    X(DGRAM_TRUNCATE, 60000, "dgram_truncate")    /* It is received cut. */                      \
+    X(DGRAM_REFUSED, 30000, "dgram_refused")      /* As if nobody had its port. */               \
+    X(DGRAM_FULL, 60000, "dgram_full")            /* The receiver's buffer has no room. */       \
+    X(DGRAM_AGAIN, 125000, "dgram_again")         /* EAGAIN from a send, though there is room */ \
+    X(DGRAM_ENOBUFS, 30000, "dgram_enobufs")      /* ENOBUFS from one. */                        \
+    X(DGRAM_BLACKHOLE, 500000, "dgram_blackhole") /* Above 1472 bytes: lost. */                  \
+    X(SPAWN_EAGAIN, 30000, "spawn_eagain") /* Starting a child: each of the three errors. */     \
     X(SPAWN_ENOMEM, 30000, "spawn_enomem")                                                       \
     X(SPAWN_EMFILE, 30000, "spawn_emfile")                                                       \
     X(CHILD_KILLED, 60000, "child_killed")       /* By SIGKILL, in its first 50 ms. */           \

@@ -80,6 +80,8 @@ try_telling(void)
     WRONG(RILL_EINVAL, rill_transport_get_datagram_stats(NULL, &stats));
     WRONG(RILL_EINVAL, rill_transport_get_datagram_stats(t, NULL));
     WRONG(RILL_EINVAL, rill_transport_get_datagram_stats(t, &stats));
+    WRONG(RILL_EINVAL, rill_transport_set_datagram_protocol(NULL, &dend_protocol, NULL));
+    WRONG(RILL_EINVAL, rill_transport_set_datagram_protocol(t, NULL, NULL));
     WRONG(RILL_EINVAL, rill_transport_set_option(t, RILL_OPTION_TTL, 0));
     WRONG(RILL_EINVAL, rill_transport_set_option(t, RILL_OPTION_TOS, 256));
     WRONG(RILL_EINVAL, rill_transport_set_option(t, RILL_OPTION_MULTICAST_TTL, -1));

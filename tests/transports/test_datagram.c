@@ -476,6 +476,68 @@ test_calls_of_streams_are_not_supported(void **unused)
     assert_contains(rill_transport_describe(a.t, text, sizeof(text)), "<udp 127.0.0.1:");
 }
 
+typedef struct second {
+    size_t received;
+    bool lost;
+} second;
+
+static second *newest;
+
+static void
+second_datagram(rill_transport *t, void *self, rill_slice in, const rill_arrival *arrival)
+{
+    (void)t;
+    (void)in;
+    (void)arrival;
+    newest = self;
+    newest->received++;
+}
+
+static void
+second_lost(rill_transport *t, void *self, const rill_reason *why)
+{
+    (void)t;
+    (void)why;
+    assert_ptr_equal(self, newest);
+    a.t = NULL;
+    a.lost = true;
+}
+
+static void
+exchange(dend *d, rill_slice in, const rill_arrival *arrival)
+{
+    static const rill_datagram_protocol protocol =
+        RILL_DATAGRAM_PROTOCOL(.state_size = sizeof(second), .datagram_received = second_datagram,
+            .connection_lost = second_lost);
+
+    (void)in;
+    (void)arrival;
+    assert_code(rill_transport_set_datagram_protocol(d->t, &protocol, NULL), 0);
+}
+
+static bool
+second_has_two(void *unused)
+{
+    (void)unused;
+    return newest != NULL && newest->received == 2;
+}
+
+static void
+test_a_protocol_may_be_exchanged_at_any_datagram(void **unused)
+{
+    (void)unused;
+    newest = NULL;
+    a.on_datagram = exchange;
+    dend_open4(&a, &h);
+    dend_open4(&b, &h);
+    for (int i = 0; i < 3; i++)
+        assert_code(dend_send(&b, "x", &a.addr), 1);
+    harness_until(&h, second_has_two, NULL);
+    assert_string_equal(a.tape, "made 1");
+    rill_transport_close(a.t);
+    harness_until(&h, dend_is_lost, &a);
+}
+
 /* ---- pausing ---- */
 
 static void
@@ -565,6 +627,7 @@ main(void)
         CASE(test_abort_tells_its_code_and_sending_is_refused_before),
         CASE(test_an_endpoint_left_over_ends_with_the_loop),
         CASE(test_calls_of_streams_are_not_supported),
+        CASE(test_a_protocol_may_be_exchanged_at_any_datagram),
         CASE(test_a_pause_in_the_middle_loses_and_reorders_nothing),
         CASE(test_a_close_in_the_middle_delivers_nothing_more),
     };

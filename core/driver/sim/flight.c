@@ -7,9 +7,10 @@
  */
 #include "core/driver/sim/internal.h"
 
-#define IPV4_MAX ((size_t)65507)
-#define IPV6_MAX ((size_t)65527)
-#define LATE     ((uint64_t)(5 * RILL_MS))
+#define IPV4_MAX     ((size_t)65507)
+#define IPV6_MAX     ((size_t)65527)
+#define ETHERNET_MAX ((size_t)1472) /* Of a datagram, where the path takes 1500 bytes. */
+#define LATE         ((uint64_t)(5 * RILL_MS))
 
 bool
 rill__sim_is_multicast(const sim_name *name)
@@ -316,7 +317,8 @@ fly(sim_socket *socket, sim_datagram *g, sim_host *to, bool counted)
     if (rill__sim_cut(socket->host, to) ||
         (link != NULL && link->loss > 0 &&
             rill__sim_hash(sim, SIM_DOMAIN_JITTER, ~socket->number, use) % 1000000 < link->loss) ||
-        rill__sim_fault_of(socket, RILL_SIM_FAULT_DGRAM_LOSS)) {
+        rill__sim_fault_of(socket, RILL_SIM_FAULT_DGRAM_LOSS) ||
+        (g->len > ETHERNET_MAX && rill__sim_fault_of(socket, RILL_SIM_FAULT_DGRAM_BLACKHOLE))) {
         rill__sim_trace_socket(socket, SIM_DGRAM_DROP, g->len);
         datagram_free(g);
         return;
