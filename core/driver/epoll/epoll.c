@@ -320,7 +320,8 @@ epoll_recv_take(rill__driver *driver, rill__io *io, rill_slice *ret_slice)
 
     if (RILL__UNLIKELY(buf == NULL))
         return -ENOMEM;
-    got = epoll_recv_into(driver, io, buf, size);
+    got = RILL__LIKELY(io->kind != RILL__IO_PIPE) ? rill__linux_receive(io->fd, buf, size)
+                                                  : rill__linux_pipe_receive(io, buf, size);
     if (RILL__LIKELY(got > 0))
         *ret_slice = rill__loop_hot_slice(driver->loop, (size_t)got);
     return got;
