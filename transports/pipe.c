@@ -22,7 +22,7 @@ no_write(rill_transport *t, void *impl, const rill_iovec *parts, size_t count)
     (void)impl;
     (void)parts;
     (void)count;
-    rill__check(!"a write to the reading end of a pipe");
+    rill__check(false && "a write to the reading end of a pipe");
 }
 
 /* The other side can only tell the end by the close. */

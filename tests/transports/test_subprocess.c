@@ -249,9 +249,9 @@ test_options_that_cannot_be_meant_are_refused(void **unused)
     REFUSED("argv", .cwd = "/");
     REFUSED("argv", .argv = empty);
     REFUSED("empty", .argv = nameless);
-    REFUSED("stderr", .argv = argv, .out = { RILL_STDIO_STDOUT });
+    REFUSED("stderr", .argv = argv, .out = { .kind = RILL_STDIO_STDOUT });
     REFUSED("negative", .argv = argv, .in = { RILL_STDIO_FD, -1 });
-    REFUSED("no kind", .argv = argv, .in = { (rill_stdio_kind)9 });
+    REFUSED("no kind", .argv = argv, .in = { .kind = (rill_stdio_kind)9 });
     REFUSED("negative", .argv = argv, .pass_fds = &negative, .pass_fds_count = 1);
     REFUSED("pass_fds", .argv = argv, .pass_fds_count = 1);
     REFUSED("soft", .argv = argv, .limits = &limit, .limits_count = 1);
