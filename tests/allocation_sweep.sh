@@ -66,7 +66,7 @@ left_out="$left_out|sim/test_(swarm|task_swarm|planted_bugs)" # a world a seed, 
 left_out="$left_out|tasks/test_(gdb|stack)"       # a program under gdb; a hundred thousand tasks
 left_out="$left_out|workers/"                     # fork; test_resources.c sweeps them by itself
 # What attaches to a driver by hand (raw_echo) stays attached when a case is cut short:
-left_out="$left_out|sim/test_(allocation|determinism|faults|owner_memory|shrink|sweep)"
+left_out="$left_out|sim/test_(allocation|determinism|faults|owner_memory|pipes|shrink|sweep)"
 
 # Left out by name:
 not=test_leaked_allocation                     # leaks on purpose

@@ -22,7 +22,7 @@ no_write(rill_transport *t, void *impl, const rill_iovec *parts, size_t count)
     (void)impl;
     (void)parts;
     (void)count;
-    rill__check(false && "a write to the reading end of a pipe");
+    rill__panic("a write to the reading end of a pipe got past the base");
 }
 
 /* The other side can only tell the end by the close. */
@@ -49,8 +49,11 @@ rill__pipe_on_hangup(rill__op *op)
     uint8_t none;
     int64_t got = t->loop->ops->recv_into(t->loop->driver, &s->io, &none, sizeof(none));
 
-    if (got >= 0 || got == -EAGAIN)
+    if (got >= 0 || got == -EAGAIN) {
+        /* Of a FIFO another reader has come in between: go on watching. */
+        t->loop->ops->resume(t->loop->driver, &s->io);
         return;
+    }
     if (rill__queue_is_empty(&s->queue) && s->file == NULL && rill__stream_all_sent(s))
         rill__stream_die(
             s, RILL_EOF, RILL_LAYER_TRANSPORT, "nobody reads from the pipe any more", false);

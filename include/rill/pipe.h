@@ -131,8 +131,9 @@ typedef enum rill_fifo_flag {
  * Open a FIFO (named pipe) without waiting for the other side. A reader sees no end before the
  * first writer has come, and the end when the last writer has gone; with RILL_FIFO_STAY it goes on
  * for whoever comes next, and never ends. A writer finds -ENXIO while nobody reads; with
- * RILL_FIFO_STAY what it writes waits in the pipe, and it is not told when the readers go. `mode`:
- * of a new one, without what the umask takes, up to 07777.
+ * RILL_FIFO_STAY what it writes waits in the pipe, and it is not told when the readers go; that
+ * needs the permission to read and to write. `mode`: of a new one, without what the umask takes, up
+ * to 07777.
  *
  * Returns a descriptor, yours, close-on-exec and non-blocking, for rill_connect_read_pipe or
  * rill_connect_write_pipe; RILL_EINVAL (bad flags or mode, no path, the path is no FIFO); -ENXIO,

@@ -21,6 +21,9 @@
  *     ... rill_sim_peer_take(peer, reply, sizeof(reply)) ...
  *     assert(rill_sim_free(sim) == 0);
  *
+ * The pipes of rill_pipe are simulated, too: 64 KiB fit in, or less unless it is calm. FIFOs,
+ * terminals and the standard streams are not.
+ *
  * A program that knows nothing of this runs in a world of its own with RILL_DRIVER=sim in its
  * environment. One thread drives a world with all its loops. Functions that return int return 0 or
  * an error as in <rill/error.h>; host names and addresses are copied. Where a host is named, NULL

@@ -60,7 +60,8 @@ rill_transport_options_default(void)
  *
  * Returns 1 while the stream wants more, 0 once its queue is above the high mark (pause_writing has
  * run); RILL_ECLOSED after close, abort or loss, RILL_EEOFSENT after write_eof, RILL_EBUSY while a
- * sendfile runs, RILL_EINVAL without data. A failed send is told once, to connection_lost, not
+ * sendfile runs, RILL_EINVAL without data; on pipes (<rill/pipe.h>) RILL_ENOTSUP for a reading end
+ * and -EPIPE when only the input is left. A failed send is told once, to connection_lost, not
  * here. Without memory for the queue the connection is lost with -ENOMEM. `len` 0 does nothing. May
  * run pause_writing before it returns; runs nothing else. asyncio: write.
  */

@@ -268,6 +268,43 @@ a_question_ends_and_its_answer_comes(void *unused)
  * - loop->ops->close_io(loop->driver, &s->io, false); */
 PIPE_TEST(a_question_ends_and_its_answer_comes)
 
+/* As head does: it takes what it wants, closes its input, and prints afterwards. */
+static int
+who_reads_no_more_is_still_read(void *unused)
+{
+    rill_stream *a;
+    rill_stream *b = NULL;
+    rill_stream *out = NULL;
+    rill_task *task;
+    rill_slice text;
+    int there[2];
+    int back[2];
+
+    (void)unused;
+    assert_code(rill_pipe(h.loop, 0, &there[0], &there[1]), 0);
+    assert_code(rill_pipe(h.loop, 0, &back[0], &back[1]), 0);
+    opened(rill_open_pipes(back[0], there[1], NULL, &a), &a);
+    opened(rill_open_read_pipe(there[0], NULL, &b), &b);
+    opened(rill_open_write_pipe(back[1], NULL, &out), &out);
+    streams_must(rill_spawn(write_until_it_fails, a, NULL, &task));
+    streams_turns(5);
+    streams_hang_up(b);
+    assert_code(rill_join(task), -EPIPE); /* Told at once, not when the input has ended. */
+    assert_code(rill_stream_write(a, "x", 1), -EPIPE);
+    streams_must(rill_stream_write(out, "afterwards", 10));
+    streams_hang_up(out);
+    streams_must((int)rill_stream_read_all(a, 100, &text));
+    streams_expect(text, "afterwards");
+    streams_hang_up(a);
+    return 0;
+}
+/* mutant: transports/duplex.c @ drop_output
+ * - rill_transport_account(t, -(int64_t)t->queued_bytes, 0);
+ * mutant: transports/stream.c @ rill__stream_write_failed
+ * - if (RILL__UNLIKELY(s->is_duplex) && rill__duplex_out_failed(s, code))
+ * + if (false) */
+PIPE_TEST(who_reads_no_more_is_still_read)
+
 /* ---- what opens nothing ---- */
 
 static int
@@ -483,6 +520,7 @@ main(void)
         CASE(test_an_idle_writer_hears_that_its_reader_has_gone),
         CASE(test_a_writer_that_waits_is_told_of_the_broken_pipe),
         CASE(test_a_question_ends_and_its_answer_comes),
+        CASE(test_who_reads_no_more_is_still_read),
         CASE(test_an_open_that_fails_takes_nothing),
         CASE(test_under_a_cancel_nothing_opens),
         CASE(test_without_memory_nothing_opens),

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/wait.h>
 
 #define MANY 300
 
@@ -187,6 +188,26 @@ test_freeing_the_loop_kills_and_reaps(void **unused)
     assert_string_equal(w.tape, "made exited lost(0)");
     assert_int_equal(w.code, -SIGKILL);
     shell_expect_no_children(&s);
+}
+
+static void
+test_one_may_survive_its_loop(void **unused)
+{
+    int64_t pid;
+    shell own;
+
+    (void)unused;
+    shell_open(&own);
+    assert_code(
+        watched_shell(&w, &own.h, "exec sleep 1000", &RILL_PROCESS_OPTIONS(.survives_close = true)),
+        0);
+    pid = rill_subprocess_pid(w.process);
+    shell_close_with(&own, 1);
+    assert_string_equal(w.tape, "made lost(RILL_ELOOPFREED)");
+    if (on_driver("sim"))
+        return;
+    assert_int_equal(kill((pid_t)pid, SIGKILL), 0); /* It is there, and ours to wait for. */
+    assert_int_equal(waitpid((pid_t)pid, NULL, 0), pid);
 }
 
 /* ---- what cannot be started ---- */
@@ -393,6 +414,7 @@ main(void)
         CASE(test_close_before_made_kills_too),
         CASE(test_one_may_survive_its_close),
         CASE(test_freeing_the_loop_kills_and_reaps),
+        CASE(test_one_may_survive_its_loop),
         CASE(test_a_missing_program_is_told_at_once),
         CASE(test_a_file_that_is_no_program_is_refused),
         CASE(test_argv_0_need_not_be_the_program),

@@ -63,7 +63,7 @@ wanted(const rill__io *io)
 static int
 watched_fd(const rill__io *io)
 {
-    return io->driver_data == NULL ? io->fd : (int)(intptr_t)io->driver_data;
+    return io->driver_data == NULL ? io->fd : (int)(intptr_t)io->driver_data - 1;
 }
 
 static int
@@ -210,12 +210,12 @@ epoll_backend_fd(rill__driver *driver)
 static int
 attach_stand_in(epoll_driver *self, rill__io *io)
 {
-    int fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC); /* Descriptor 0 it cannot be: event_fd is. */
+    int fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
     int rc;
 
     if (fd < 0)
         return -errno;
-    io->driver_data = (void *)(intptr_t)fd;
+    io->driver_data = (void *)((intptr_t)fd + 1); /* Descriptor 0 is one, too. */
     rc = control(self, io, EPOLL_CTL_ADD, 0);
     if (rc < 0) {
         (void)close(fd);
@@ -320,7 +320,8 @@ epoll_recv_take(rill__driver *driver, rill__io *io, rill_slice *ret_slice)
 
     if (RILL__UNLIKELY(buf == NULL))
         return -ENOMEM;
-    got = epoll_recv_into(driver, io, buf, size);
+    got = RILL__LIKELY(io->kind != RILL__IO_PIPE) ? rill__linux_receive(io->fd, buf, size)
+                                                  : rill__linux_pipe_receive(io, buf, size);
     if (RILL__LIKELY(got > 0))
         *ret_slice = rill__loop_hot_slice(driver->loop, (size_t)got);
     return got;
