@@ -5,8 +5,7 @@
 
 #include "sweep.h"
 
-static void
-note(watched *w, const char *format, ...)
+static void RILL_PRINTF(2, 3) note(watched *w, const char *format, ...)
 {
     size_t len = strlen(w->tape);
     va_list args;
@@ -42,7 +41,8 @@ on_data(rill_subprocess *process, void *self, int fd, rill_slice in)
     assert_true(w->made && w->pipe_code[fd] == 1);
     len = &w->out_len[fd - 1];
     room = *len < sizeof(w->out[0]) - 1 ? sizeof(w->out[0]) - 1 - *len : 0;
-    memcpy(w->out[fd - 1] + *len, in.data, in.len < room ? in.len : room);
+    if (room > 0)
+        memcpy(w->out[fd - 1] + *len, in.data, in.len < room ? in.len : room);
     *len += in.len;
     harness_poke(w->h);
 }

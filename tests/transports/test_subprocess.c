@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/wait.h>
 
 #define MANY 300
 
@@ -189,6 +190,26 @@ test_freeing_the_loop_kills_and_reaps(void **unused)
     shell_expect_no_children(&s);
 }
 
+static void
+test_one_may_survive_its_loop(void **unused)
+{
+    int64_t pid;
+    shell own;
+
+    (void)unused;
+    shell_open(&own);
+    assert_code(
+        watched_shell(&w, &own.h, "exec sleep 1000", &RILL_PROCESS_OPTIONS(.survives_close = true)),
+        0);
+    pid = rill_subprocess_pid(w.process);
+    shell_close_with(&own, 1);
+    assert_string_equal(w.tape, "made lost(RILL_ELOOPFREED)");
+    if (on_driver("sim"))
+        return;
+    assert_int_equal(kill((pid_t)pid, SIGKILL), 0); /* It is there, and ours to wait for. */
+    assert_int_equal(waitpid((pid_t)pid, NULL, 0), pid);
+}
+
 /* ---- what cannot be started ---- */
 
 static void
@@ -249,9 +270,9 @@ test_options_that_cannot_be_meant_are_refused(void **unused)
     REFUSED("argv", .cwd = "/");
     REFUSED("argv", .argv = empty);
     REFUSED("empty", .argv = nameless);
-    REFUSED("stderr", .argv = argv, .out = { RILL_STDIO_STDOUT });
+    REFUSED("stderr", .argv = argv, .out = { .kind = RILL_STDIO_STDOUT });
     REFUSED("negative", .argv = argv, .in = { RILL_STDIO_FD, -1 });
-    REFUSED("no kind", .argv = argv, .in = { (rill_stdio_kind)9 });
+    REFUSED("no kind", .argv = argv, .in = { .kind = (rill_stdio_kind)9 });
     REFUSED("negative", .argv = argv, .pass_fds = &negative, .pass_fds_count = 1);
     REFUSED("pass_fds", .argv = argv, .pass_fds_count = 1);
     REFUSED("soft", .argv = argv, .limits = &limit, .limits_count = 1);
@@ -393,6 +414,7 @@ main(void)
         CASE(test_close_before_made_kills_too),
         CASE(test_one_may_survive_its_close),
         CASE(test_freeing_the_loop_kills_and_reaps),
+        CASE(test_one_may_survive_its_loop),
         CASE(test_a_missing_program_is_told_at_once),
         CASE(test_a_file_that_is_no_program_is_refused),
         CASE(test_argv_0_need_not_be_the_program),
