@@ -79,8 +79,11 @@ send_some(dgram *d, const rill__departing *parts, size_t count, outcome *o)
     int sent = rill__dgram_ops_of(t)->send(t->loop->driver, &d->io, parts, count);
 
     if (RILL__UNLIKELY(is_answer(d, sent))) {
-        rill__dgram_trouble(d, sent);
+        int answer = sent;
+
         sent = rill__dgram_ops_of(t)->send(t->loop->driver, &d->io, parts, count);
+        if (sent != answer) /* Else it was this one's all the same. */
+            rill__dgram_trouble(d, answer);
     }
     if (sent == -EAGAIN)
         return 0;
@@ -361,6 +364,8 @@ rill_transport_sendto(rill_transport *t, const void *data, size_t len, const ril
     if (d->queue.count == 0 && stage_datagram(d, data, len, to))
         return !t->writing_paused;
     rill__dgram_flush_staged(d);
+    if (RILL__UNLIKELY(d->phase != DGRAM_OPEN)) /* pause_writing has aborted. */
+        return refuse(t, RILL_ECLOSED, "closed meanwhile");
     one.to = to;
     if (RILL__UNLIKELY(send_or_queue(d, &one, 1) > 0))
         return refuse(t, -ENOMEM, "no memory for the queue");

@@ -24,6 +24,8 @@ static int
 teardown(void **unused)
 {
     (void)unused;
+    if (h.loop == NULL) /* The case has ended it. */
+        return 0;
     dend_close(&a);
     dend_close(&b);
     dend_close(&c);
@@ -441,7 +443,6 @@ test_an_endpoint_left_over_ends_with_the_loop(void **unused)
     harness_close_with(&h, 2);
     assert_code(a.lost_code, RILL_ELOOPFREED);
     assert_code(b.lost_code, RILL_ELOOPFREED);
-    harness_open(&h);
 }
 
 /* ---- what a transport has, and what only streams have ---- */

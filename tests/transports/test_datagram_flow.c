@@ -293,6 +293,40 @@ test_pause_and_resume_may_send(void **unused)
     dend_expect(&b, sent + 5, "more");
 }
 
+static void
+abort_it(dend *d)
+{
+    rill_transport_abort(d->t);
+}
+
+static void
+send_small_then_large(void *arg)
+{
+    static uint8_t large[9000];
+    int *rc = arg;
+
+    for (int i = 0; i < 20; i++)
+        assert_true(rill_transport_sendto(a.t, "small", 5, NULL) >= 0);
+    *rc = rill_transport_sendto(a.t, large, sizeof(large), NULL);
+}
+
+/* The large one sends the small ones first, which do not fit: pause_writing runs inside the call,
+ * and may abort. */
+static void
+test_pause_writing_may_abort(void **unused)
+{
+    rill_transport_options marks = RILL_TRANSPORT_OPTIONS(.write_high = 20, .write_low = 10);
+    int rc = 0;
+
+    (void)unused;
+    a.on_pause = abort_it;
+    open_blocked(&marks, true);
+    assert_code(rill_call_soon(h.loop, send_small_then_large, &rc, NULL), 0);
+    harness_until(&h, dend_is_lost, &a);
+    assert_code(a.lost_code, RILL_EABORTED);
+    assert_code(rc, RILL_ECLOSED);
+}
+
 int
 main(void)
 {
@@ -308,6 +342,7 @@ main(void)
         CASE(test_a_drain_waits_for_the_queue),
         CASE(test_each_queued_datagram_that_meets_an_error_is_told),
         CASE(test_pause_and_resume_may_send),
+        CASE(test_pause_writing_may_abort),
     };
 
     return run_cases(tests);
