@@ -110,6 +110,8 @@ rill__linux_rights_start(rill__driver *driver, rill__io *io, const rill__iov *io
 /* The driver's outbound operations: they wait for writability and are tried then. */
 int rill__linux_connect_start(rill__driver *driver, rill__io *io, const rill_addr *addr);
 int rill__linux_send_start(rill__driver *driver, rill__io *io, const rill__iov *iov, size_t count);
+int64_t
+rill__linux_sendfile(rill__linux *self, int fd, int file_fd, uint64_t offset, uint64_t count);
 int rill__linux_sendfile_start(
     rill__driver *driver, rill__io *io, int file_fd, uint64_t offset, uint64_t count);
 int64_t rill__linux_finish(rill__driver *driver, rill__io *io);

@@ -6,13 +6,10 @@
  * descriptors.
  */
 #include <fcntl.h>
-#include <sys/sendfile.h>
 
 #include "core/addr.h"
 #include "core/driver/linux/linux.h"
 #include "core/internal.h"
-
-#define CHUNK ((size_t)0x7ffff000) /* What one call of sendfile moves at most. */
 
 static int
 plain_check(rill__driver *driver, int fd)
@@ -108,14 +105,7 @@ plain_shutdown_write(rill__driver *driver, int fd)
 static int64_t
 plain_sendfile(rill__driver *driver, int fd, int file_fd, uint64_t offset, uint64_t count)
 {
-    off_t at = (off_t)offset;
-    ssize_t sent;
-
-    (void)driver;
-    do {
-        sent = sendfile(fd, file_fd, &at, count < CHUNK ? (size_t)count : CHUNK);
-    } while (sent < 0 && errno == EINTR);
-    return rill__result(sent);
+    return rill__linux_sendfile((rill__linux *)driver, fd, file_fd, offset, count);
 }
 
 const rill__plain_ops rill__plain_linux = {

@@ -130,28 +130,27 @@ finish_connect(rill__io *io)
 }
 
 static int64_t
-send_file(rill__io *io)
+send_file(int fd, int file_fd, uint64_t offset, uint64_t count)
 {
-    off_t offset = (off_t)io->out.file.offset;
-    size_t count = io->out.file.count < SENDFILE_MAX ? (size_t)io->out.file.count : SENDFILE_MAX;
+    off_t at = (off_t)offset;
     ssize_t sent;
 
     do
-        sent = sendfile(io->fd, io->out.file.fd, &offset, count);
+        sent = sendfile(fd, file_fd, &at, count < SENDFILE_MAX ? (size_t)count : SENDFILE_MAX);
     while (sent < 0 && errno == EINTR);
     return rill__result(sent);
 }
 
 /* A single step of the loop is not guarded as a run is: it would cost every step three calls. */
-static int64_t
-finish_file(rill__linux *self, rill__io *io)
+int64_t
+rill__linux_sendfile(rill__linux *self, int fd, int file_fd, uint64_t offset, uint64_t count)
 {
     bool guard = !self->guarded;
     int64_t result;
 
     if (guard)
         rill__linux_guard(self);
-    result = send_file(io);
+    result = send_file(fd, file_fd, offset, count);
     if (guard)
         rill__linux_unguard(self);
     return result;
@@ -174,7 +173,8 @@ rill__linux_finish(rill__driver *driver, rill__io *io)
         result = rill__linux_rights_send(
             io->fd, io->out.send.iov, io->out.send.count, io->out.send.fds, io->out.send.fd_count);
     else if (io->send.kind == RILL__LINUX_SEND_FILE)
-        result = finish_file((rill__linux *)driver, io);
+        result = rill__linux_sendfile((rill__linux *)driver, io->fd, io->out.file.fd,
+            io->out.file.offset, io->out.file.count);
     if (result != -EAGAIN)
         io->send.active = false;
     return result;
