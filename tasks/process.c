@@ -27,9 +27,10 @@ struct rill_process {
     rill__link waiters;
     size_t fed; /* Bytes of communicate's input that were written. */
     bool exited;
-    bool talking; /* In communicate. */
-    int code;     /* Once exited, */
-    int reason;   /* 0 or RILL_EREAPED. */
+    bool survives; /* What closes it. */
+    bool talking;  /* In communicate. */
+    int code;      /* Once exited, */
+    int reason;    /* 0 or RILL_EREAPED. */
 };
 
 static void
@@ -111,7 +112,10 @@ give_streams_back(rill_process *p)
     for (int fd = 0; fd < 3; fd++) {
         if (p->streams[fd] == NULL)
             continue;
-        rill_stream_close(p->streams[fd]);
+        if (fd == 0 && !p->survives)
+            rill_stream_abort(p->streams[fd]); /* Nobody is left to read what is queued. */
+        else
+            rill_stream_close(p->streams[fd]);
         rill_stream_unref(p->streams[fd]);
         p->streams[fd] = NULL;
     }
@@ -151,6 +155,7 @@ start(rill_loop *loop, const char *command, const rill_process_options *options,
     p->refs = 1;
     p->loop = loop;
     p->site = site;
+    p->survives = o.survives_close;
     rill__list_init(&p->waiters);
     loop->futures++; /* As they do, it counts as left over when the loop is freed. */
     rc = make_streams(p, &o);
@@ -205,9 +210,9 @@ rill_process_unref(rill_process *process)
     rill__check(process->refs > 0);
     if (--process->refs > 0)
         return;
-    give_streams_back(process);
     if (process->sub != NULL)
         rill_subprocess_close(process->sub);
+    give_streams_back(process);
     free_if_unused(process);
 }
 

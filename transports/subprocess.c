@@ -345,10 +345,10 @@ close_it(rill_subprocess *p)
     if (p->closing)
         return;
     p->closing = true;
+    if (!p->survives) /* First, or it could end by itself at the end of its input. */
+        kill_it(p);
     if (p->made)
         close_pipes(p);
-    if (!p->survives)
-        kill_it(p);
 }
 
 /* The pipes are opened here and not before, so that their losses are told. */
