@@ -41,8 +41,8 @@ draw_bytes(const sim_socket *socket)
 int
 rill__sim_pair_new(sim_host *host, int ret_fds[2])
 {
-    sim_socket *reads;
-    sim_socket *writes;
+    sim_socket *reads = NULL; /* gcc does not see that an error leaves. */
+    sim_socket *writes = NULL;
     int rc = -rill__sim_make_fault(host);
 
     if (rc == 0)
