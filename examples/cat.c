@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BLOCK ((size_t)64 * 1024)
+static char block[64 * 1024];
 
 struct output {
     rill_stream *stream; /* NULL: a file. */
@@ -34,7 +34,6 @@ put(struct output *out, const void *data, size_t len)
 static int
 copy_stream(rill_stream *in, struct output *out)
 {
-    static char block[BLOCK];
     int64_t n;
 
     while ((n = rill_stream_read(in, block, sizeof(block))) > 0)
@@ -43,40 +42,49 @@ copy_stream(rill_stream *in, struct output *out)
 }
 
 static int
-copy_file(int fd, uint64_t offset, struct output *out)
+copy_file(int fd, uint64_t *offset, struct output *out)
 {
-    static char block[BLOCK];
     int64_t n;
 
-    while ((n = rill_file_read_at(fd, offset, block, sizeof(block))) > 0) {
+    while ((n = rill_file_read_at(fd, *offset, block, sizeof(block))) > 0) {
         RILL_TRY(put(out, block, (size_t)n));
-        offset += (uint64_t)n;
+        *offset += (uint64_t)n;
     }
     return (int)n;
+}
+
+/* Whoever shares the open file with us goes on where we have ended. */
+static uint64_t
+position(int fd)
+{
+    off_t at = lseek(fd, 0, SEEK_CUR);
+
+    return at > 0 ? (uint64_t)at : 0;
 }
 
 static int
 copy_input(struct output *out)
 {
     rill_stream *in;
-    off_t at;
+    uint64_t offset;
     int rc = rill_open_stdin(NULL, &in);
 
     if (rc == RILL_ENOTSUP) {
-        at = lseek(0, 0, SEEK_CUR);
-        return copy_file(0, at > 0 ? (uint64_t)at : 0, out);
+        offset = position(0);
+        rc = copy_file(0, &offset, out);
+        (void)lseek(0, (off_t)offset, SEEK_SET);
+    } else if (rc == 0) {
+        rc = copy_stream(in, out);
+        rill_stream_close(in);
+        rill_stream_unref(in);
     }
-    if (rc < 0)
-        return rc;
-    rc = copy_stream(in, out);
-    rill_stream_close(in);
-    rill_stream_unref(in);
     return rc;
 }
 
 static int
 copy_named(const char *path, struct output *out)
 {
+    uint64_t offset = 0;
     int fd;
     int rc;
 
@@ -85,7 +93,7 @@ copy_named(const char *path, struct output *out)
     fd = rill_file_open(path, RILL_FILE_READ, 0);
     if (fd < 0)
         return fd;
-    rc = copy_file(fd, 0, out);
+    rc = copy_file(fd, &offset, out);
     (void)rill_file_close(fd);
     return rc;
 }
@@ -93,21 +101,21 @@ copy_named(const char *path, struct output *out)
 static int
 open_output(struct output *out)
 {
-    off_t at;
     int rc = rill_open_stdout(NULL, &out->stream);
 
     if (rc != RILL_ENOTSUP)
         return rc;
-    at = lseek(1, 0, SEEK_CUR);
-    *out = (struct output){ .offset = at > 0 ? (uint64_t)at : 0 };
+    *out = (struct output){ .offset = position(1) };
     return 0;
 }
 
 static int
 close_output(struct output *out, int rc)
 {
-    if (out->stream == NULL)
+    if (out->stream == NULL) {
+        (void)lseek(1, (off_t)out->offset, SEEK_SET);
         return rc;
+    }
     if (rc == 0)
         rc = rill_stream_flush(out->stream);
     rill_stream_close(out->stream);
@@ -123,10 +131,9 @@ app(void *arg)
     int rc = open_output(&out);
 
     if (rc == 0) {
-        if (*paths == NULL)
-            rc = copy_input(&out);
-        for (; *paths != NULL && rc == 0; paths++)
-            rc = copy_named(*paths, &out);
+        do
+            rc = copy_named(*paths != NULL ? *paths : "-", &out);
+        while (rc == 0 && *paths != NULL && *++paths != NULL);
         rc = close_output(&out, rc);
     }
     if (rc == -EPIPE)
@@ -139,6 +146,5 @@ app(void *arg)
 int
 main(int argc, char **argv)
 {
-    (void)argc;
-    return rill_run(app, argv + 1) < 0;
+    return argc < 1 || rill_run(app, argv + 1) < 0;
 }

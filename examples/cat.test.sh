@@ -32,7 +32,16 @@ timeout 20 "$cat" "$scratch/big" >/dev/null || fail "to the null device"
 (
     timeout 20 "$cat"
     /bin/cat
-) <"$scratch/a" >"$scratch/twice" || fail "a shared input"
+) <"$scratch/a" >"$scratch/once" || fail "a shared input"
+expect "what two programs made of one input" "one
+two" "$(/bin/cat "$scratch/once")"
+(
+    timeout 20 "$cat" "$scratch/a"
+    timeout 20 "$cat" "$scratch/b"
+) >"$scratch/both" || fail "a shared output"
+expect "what two programs wrote" "one
+two
+three" "$(/bin/cat "$scratch/both")"
 if timeout 20 "$cat" "$scratch/nowhere" 2>"$scratch/errors"; then
     fail "a file that is not there"
 fi

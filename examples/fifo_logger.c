@@ -111,6 +111,8 @@ open_and_serve(const char *path)
         rc = serve(&self);
     if (self.out != NULL)
         rill_stream_close(self.out);
+    else
+        (void)lseek(1, (off_t)self.offset, SEEK_SET); /* For who writes there after us. */
     rill_stream_unref(self.out);
     rill_stream_close(self.in);
     rill_stream_unref(self.in);
