@@ -264,7 +264,7 @@ a_question_ends_and_its_answer_comes(void *unused)
     streams_hang_up(a);
     return 0;
 }
-/* mutant: transports/duplex.c @ rill__duplex_shut_out
+/* mutant: transports/pipe_duplex.c @ rill__duplex_shut_out
  * - loop->ops->close_io(loop->driver, &s->io, false); */
 PIPE_TEST(a_question_ends_and_its_answer_comes)
 
@@ -298,7 +298,7 @@ who_reads_no_more_is_still_read(void *unused)
     streams_hang_up(a);
     return 0;
 }
-/* mutant: transports/duplex.c @ drop_output
+/* mutant: transports/pipe_duplex.c @ drop_output
  * - rill_transport_account(t, -(int64_t)t->queued_bytes, 0);
  * mutant: transports/stream.c @ rill__stream_write_failed
  * - if (RILL__UNLIKELY(s->is_duplex) && rill__duplex_out_failed(s, code))
@@ -380,7 +380,7 @@ without_memory_nothing_opens(void *unused)
     streams_hang_up(s);
     return 0;
 }
-/* mutant: transports/duplex.c @ attach_in
+/* mutant: transports/pipe_duplex.c @ attach_in
  * - rill_transport_discard(t); */
 PIPE_TEST(without_memory_nothing_opens)
 
