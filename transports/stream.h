@@ -76,7 +76,7 @@ void rill__stream_receive(stream *s, rill__io *in);
 /* pipe.c: the receive record of a writing end. */
 void rill__pipe_on_hangup(rill__op *op);
 
-/* duplex.c: a stream whose io only sends, and another io that only receives. */
+/* pipe_duplex.c: a stream whose io only sends, and another io that only receives. */
 typedef struct rill__duplex {
     stream out; /* First: the one is reached from the other by a cast. */
     rill__io in;
