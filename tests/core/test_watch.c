@@ -7,8 +7,12 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#define CROWD 300
+
 static harness h;
 static int listener, a, b; /* Two ends of a connection of plain sockets. */
+static int crowd[2 * CROWD];
+static size_t crowd_reads;
 static char tape[400];
 
 static void
@@ -41,6 +45,7 @@ setup(void **unused)
     (void)unused;
     tape[0] = '\0';
     b = -1;
+    memset(crowd, 0xff, sizeof(crowd));
     harness_open(&h);
     assert_code(rill_addr_parse("127.0.0.1", 0, &addr), 0);
     assert_code(rill_sock_open(h.loop, RILL_FAMILY_IPV4, RILL_SOCK_STREAM, &listener), 0);
@@ -62,6 +67,10 @@ teardown(void **unused)
         assert_code(rill_sock_close(h.loop, a), 0);
     if (b >= 0)
         assert_code(rill_sock_close(h.loop, b), 0);
+    for (size_t i = 0; i < 2 * CROWD; i++) {
+        if (crowd[i] >= 0)
+            assert_code(rill_sock_close(h.loop, crowd[i]), 0);
+    }
     assert_code(rill_sock_close(h.loop, listener), 0);
     harness_close(&h);
     return 0;
@@ -422,11 +431,6 @@ test_a_transports_descriptor_is_refused(void **unused)
     b = -1;
 }
 
-#define CROWD 300
-
-static int crowd[2 * CROWD];
-static size_t crowd_reads;
-
 static void
 crowd_read(void *arg)
 {
@@ -465,7 +469,6 @@ test_hundreds_of_descriptors(void **unused)
     for (size_t i = 0; i < CROWD; i++) {
         int *pair = &crowd[2 * i];
 
-        pair[1] = -1;
         assert_code(rill_sock_open(h.loop, RILL_FAMILY_IPV4, RILL_SOCK_STREAM, &pair[0]), 0);
         assert_code(rill_sock_try_connect(h.loop, pair[0], &addr), -EINPROGRESS);
         harness_until(&h, crowd_accepted, &pair[1]);
@@ -474,8 +477,6 @@ test_hundreds_of_descriptors(void **unused)
     for (size_t i = 0; i < CROWD; i++)
         put(crowd[2 * i + 1], "x");
     harness_until(&h, crowd_done, NULL);
-    for (size_t i = 0; i < 2 * CROWD; i++)
-        assert_code(rill_sock_close(h.loop, crowd[i]), 0);
 }
 
 static void

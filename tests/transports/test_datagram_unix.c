@@ -226,7 +226,8 @@ test_descriptors_that_come_along_are_not_taken(void **unused)
         struct cmsghdr align;
         char bytes[CMSG_SPACE(4 * sizeof(int))];
     } control = { .bytes = { 0 } };
-    struct iovec part = { WORD("with gifts"), 10 };
+    char text[] = "with gifts";
+    struct iovec part = { text, 10 };
     struct msghdr header = { .msg_iov = &part,
         .msg_iovlen = 1,
         .msg_control = control.bytes,
