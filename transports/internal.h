@@ -243,12 +243,6 @@ rill__queue_is_empty(const rill__queue *queue)
 }
 
 int rill__queue_append(rill_loop *loop, rill__queue *queue, const void *data, size_t len);
-/* Descriptors on their way, in one piece with what has to be released for them. */
-typedef struct rill__passing {
-    size_t count;
-    int fds[];
-} rill__passing;
-
 /* A copy of at least 1 byte, with descriptors that travel with the first; release(arg) when they
  * have, or never will. */
 int rill__queue_append_passing(rill_loop *loop, rill__queue *queue, const void *data, size_t len,

@@ -143,7 +143,7 @@ rill__stream_start_send(stream *s)
     s->parts_count = rill__queue_peek(&s->queue, s->parts, STREAM_PARTS);
     if (RILL__UNLIKELY(passing != NULL))
         rc = ops_of(t)->rights->send_start(
-            t->loop->driver, &s->io, s->parts, s->parts_count, passing->fds, passing->count);
+            t->loop->driver, &s->io, s->parts, s->parts_count, passing);
     else
         rc = ops_of(t)->send_start(t->loop->driver, &s->io, s->parts, s->parts_count);
     if (rc < 0)
@@ -346,6 +346,12 @@ receive_slice(stream *s, rill__io *in)
     return got;
 }
 
+static bool
+accepts_rights(const stream *s)
+{
+    return s->io.kind == RILL__IO_RIGHTS;
+}
+
 /* The same where descriptors may come along. */
 static int64_t
 receive_with_rights(stream *s)
@@ -379,13 +385,13 @@ receive_buffered(stream *s, rill__io *in)
             return -EAGAIN;
         if (t->protocol != protocol || t->self != self)
             continue; /* Exchanged in get_buffer: the buffer is the old one's. */
-        got = s->rights != NULL ? rill__stream_rights_recv(s, buf, size)
+        got = accepts_rights(s) ? rill__stream_rights_recv(s, buf, size)
                                 : ops_of(t)->recv_into(t->loop->driver, in, buf, size);
         if (got > 0)
             rill__transport_buffer_updated(t, (size_t)got);
         return got;
     }
-    return s->rights != NULL ? receive_with_rights(s) : receive_slice(s, in);
+    return accepts_rights(s) ? receive_with_rights(s) : receive_slice(s, in);
 }
 
 static int64_t
@@ -524,10 +530,10 @@ rill__stream_finalize(rill_transport *t, void *impl)
     rill__free(t->loop, s->file, sizeof(*s->file), RILL_TAG_WRITE);
 }
 
-/* Two kinds; pipe.c has more. */
-#define STREAM_OPS(kind, ...)                                                             \
+/* Two kinds, one of them in two forms; pipe.c has more. */
+#define STREAM_OPS(kind, impl, ...)                                                       \
     {                                                                                     \
-        .size = sizeof(rill_transport_ops), .name = kind, .impl_size = sizeof(stream),    \
+        .size = sizeof(rill_transport_ops), .name = kind, .impl_size = sizeof(impl),      \
         .write = rill__stream_write, .write_ref = rill__stream_write_ref,                 \
         .write_eof = rill__stream_write_eof, .close = rill__stream_close,                 \
         .abort = rill__stream_abort, .pause_reading = rill__stream_pause_reading,         \
@@ -540,15 +546,25 @@ rill__stream_finalize(rill_transport *t, void *impl)
         .finalize = rill__stream_finalize, __VA_ARGS__                                    \
     }
 
-static const rill_transport_ops tcp_ops = STREAM_OPS("tcp", .write_descriptors = NULL);
+static const rill_transport_ops tcp_ops = STREAM_OPS("tcp", stream, .write_descriptors = NULL);
 static const rill_transport_ops unix_ops =
-    STREAM_OPS("unix", .write_descriptors = rill__stream_write_descriptors,
+    STREAM_OPS("unix", stream, .write_descriptors = rill__stream_write_descriptors);
+static const rill_transport_ops accepting_ops =
+    STREAM_OPS("unix", accepting_stream, .write_descriptors = rill__stream_write_descriptors,
         .take_descriptor = rill__stream_take_descriptor);
+
+static const rill_transport_ops *
+ops_for(rill_family family, const rill__config *config)
+{
+    if (family != RILL_FAMILY_UNIX)
+        return &tcp_ops;
+    return config->options.descriptors > 0 ? &accepting_ops : &unix_ops;
+}
 
 static rill__op_fn
 recv_fn(const stream *s)
 {
-    if (s->rights != NULL)
+    if (accepts_rights(s))
         return on_recv_rights;
     return (s->io.recv.pipe & RILL__PIPE_WRITES) != 0 ? rill__pipe_on_hangup : on_recv;
 }
@@ -562,6 +578,7 @@ rill__stream_attach(stream *s, int fd, rill__io_kind kind, const rill__config *c
     s->io.send.fn = on_send;
     s->io.close.fn = on_close;
     s->close_timeout = config->options.close_timeout;
+    s->io.kind = (uint8_t)kind;
     rc = rill__deadlines_init(s, &config->options);
     if (rc == 0 && kind == RILL__IO_RIGHTS)
         rc = rill__stream_rights_init(s, config->options.descriptors);
@@ -589,17 +606,15 @@ rill__stream_new(rill_loop *loop, int fd, rill_family family, const rill_addr *p
 {
     rill_transport *t;
     stream *s;
-    int rc = rill__transport_new(
-        loop, family == RILL_FAMILY_UNIX ? &unix_ops : &tcp_ops, config, protocol, arg, site, &t);
+    const rill_transport_ops *ops = ops_for(family, config);
+    int rc = rill__transport_new(loop, ops, config, protocol, arg, site, &t);
 
     if (rc < 0)
         return rc;
     s = rill__impl(t);
     s->io.inherited = inherited;
-    rc = rill__stream_attach(s, fd,
-        family == RILL_FAMILY_UNIX && config->options.descriptors > 0 ? RILL__IO_RIGHTS
-                                                                      : RILL__IO_STREAM,
-        config);
+    rc = rill__stream_attach(
+        s, fd, ops == &accepting_ops ? RILL__IO_RIGHTS : RILL__IO_STREAM, config);
     if (rc < 0)
         return rc;
     rill__stream_set_peer(s, peer);

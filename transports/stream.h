@@ -36,9 +36,8 @@ typedef struct stream {
     size_t parts_count;
     rill__deadlines *deadlines; /* NULL: none is running and none is set. */
     rill_ns close_timeout;
-    struct rill__stream_file *file;     /* A native sendfile that waits or runs. */
-    struct rill__stream_rights *rights; /* Received descriptors; NULL: none are accepted. */
-    int code;                           /* DYING, CLOSING: why. */
+    struct rill__stream_file *file; /* A native sendfile that waits or runs. */
+    int code;                       /* DYING, CLOSING: why. */
     const char *sentence;
     uint8_t layer;
     uint8_t phase;
@@ -50,6 +49,12 @@ typedef struct stream {
     uint8_t peer_len;
     uint8_t peer[STREAM_PEER];
 } stream;
+
+/* One whose io is a RILL__IO_RIGHTS. */
+typedef struct accepting_stream {
+    stream stream;
+    struct rill__stream_rights *rights; /* What has come and nobody has taken. */
+} accepting_stream;
 
 /* The io is closed and its record will be connection_lost. Idempotent. */
 void rill__stream_die(stream *s, int code, rill_layer layer, const char *sentence, bool reset);

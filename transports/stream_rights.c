@@ -10,12 +10,12 @@
 
 #include "transports/stream.h"
 
-struct rill__stream_rights {
+typedef struct rill__stream_rights {
     size_t max;
     size_t first;
     size_t count;
     int fds[]; /* A ring of `max`. */
-};
+} rights;
 
 static const rill__driver_ops *
 ops_of(const rill_transport *t)
@@ -28,26 +28,35 @@ ops_of(const rill_transport *t)
 static size_t
 bytes_of(size_t max)
 {
-    return sizeof(struct rill__stream_rights) + max * sizeof(int);
+    return sizeof(rights) + max * sizeof(int);
+}
+
+/* NULL: none are accepted, or there was no memory for them. */
+static rights *
+rights_of(const stream *s)
+{
+    return s->io.kind == RILL__IO_RIGHTS ? ((const accepting_stream *)s)->rights : NULL;
 }
 
 int
 rill__stream_rights_init(stream *s, size_t max)
 {
-    s->rights = rill__alloc_zeroed(rill__base(s)->loop, bytes_of(max), RILL_TAG_TRANSPORT);
-    if (s->rights == NULL)
+    rights *self = rill__alloc_zeroed(rill__base(s)->loop, bytes_of(max), RILL_TAG_TRANSPORT);
+
+    if (self == NULL)
         return -ENOMEM;
-    s->rights->max = max;
+    self->max = max;
+    ((accepting_stream *)s)->rights = self;
     return 0;
 }
 
 static int
-take(struct rill__stream_rights *rights)
+take(rights *self)
 {
-    int fd = rights->fds[rights->first];
+    int fd = self->fds[self->first];
 
-    rights->first = (rights->first + 1) % rights->max;
-    rights->count--;
+    self->first = (self->first + 1) % self->max;
+    self->count--;
     return fd;
 }
 
@@ -55,34 +64,36 @@ void
 rill__stream_rights_free(stream *s)
 {
     rill_transport *t = rill__base(s);
+    rights *self = rights_of(s);
 
-    if (s->rights == NULL)
+    if (self == NULL)
         return;
-    while (s->rights->count > 0)
-        ops_of(t)->rights->discard(t->loop->driver, take(s->rights));
-    rill__free(t->loop, s->rights, bytes_of(s->rights->max), RILL_TAG_TRANSPORT);
-    s->rights = NULL;
+    while (self->count > 0)
+        ops_of(t)->rights->discard(t->loop->driver, take(self));
+    rill__free(t->loop, self, bytes_of(self->max), RILL_TAG_TRANSPORT);
 }
 
 bool
 rill__stream_holds_descriptors(const stream *s)
 {
-    return s->rights != NULL && s->rights->count > 0;
+    const rights *self = rights_of(s);
+
+    return self != NULL && self->count > 0;
 }
 
 int64_t
 rill__stream_rights_recv(stream *s, void *buf, size_t len)
 {
     rill_transport *t = rill__base(s);
-    struct rill__stream_rights *rights = s->rights;
-    size_t room = rights->max - rights->count;
+    rights *self = rights_of(s);
+    size_t room = self->max - self->count;
     int fds[RILL__RIGHTS_MAX];
     size_t count;
     int64_t got = ops_of(t)->rights->recv(t->loop->driver, &s->io, buf, len, fds,
         room < RILL__RIGHTS_MAX ? room : RILL__RIGHTS_MAX, &count);
 
     for (size_t i = 0; i < count; i++)
-        rights->fds[(rights->first + rights->count++) % rights->max] = fds[i];
+        self->fds[(self->first + self->count++) % self->max] = fds[i];
     if (got != -EMSGSIZE)
         return got;
     rill__stream_die(s, RILL_ELIMIT, RILL_LAYER_TRANSPORT,
@@ -93,12 +104,12 @@ rill__stream_rights_recv(stream *s, void *buf, size_t len)
 int
 rill__stream_take_descriptor(rill_transport *t, void *impl)
 {
-    stream *s = impl;
+    rights *self = rights_of(impl);
 
     (void)t;
-    if (s->rights == NULL)
+    if (self == NULL)
         return RILL_ENOTSUP;
-    return s->rights->count > 0 ? take(s->rights) : -EAGAIN;
+    return self->count > 0 ? take(self) : -EAGAIN;
 }
 
 /* ---- sending ---- */

@@ -114,8 +114,7 @@ typedef struct rill__io {
         struct {
             const rill__iov *iov;
             size_t count;
-            const int *fds; /* Of rights->send_start. */
-            size_t fd_count;
+            const struct rill__passing *passing; /* Of rights->send_start. */
         } send;
         struct {
             int fd;
@@ -166,6 +165,11 @@ typedef struct rill__driver_config {
 /* Descriptors that travel with bytes, at most so many with one message; Linux's SCM_MAX_FD. */
 #define RILL__RIGHTS_MAX 253
 
+typedef struct rill__passing {
+    size_t count;
+    int fds[];
+} rill__passing;
+
 typedef struct rill__rights_ops {
     /* Another descriptor for the same file, close-on-exec; RILL_ENOTSUP for what cannot travel. */
     int (*duplicate)(rill__driver *driver, int fd);
@@ -175,7 +179,7 @@ typedef struct rill__rights_ops {
     int64_t (*send_now)(rill__driver *driver, rill__io *io, const rill__iov *iov, size_t count,
         const int *fds, size_t fd_count);
     int (*send_start)(rill__driver *driver, rill__io *io, const rill__iov *iov, size_t count,
-        const int *fds, size_t fd_count);
+        const rill__passing *passing);
     /* RILL__IO_RIGHTS: as recv_into, and what descriptors came with the bytes: they are the
      * caller's. -EMSGSIZE: more came than `max` (RILL__RIGHTS_MAX at most); the others are closed,
      * and the bytes are gone. */

@@ -71,10 +71,9 @@ rights_send_now(rill__driver *driver, rill__io *io, const rill__iov *iov, size_t
 
 static int
 rights_send_start(rill__driver *driver, rill__io *io, const rill__iov *iov, size_t count,
-    const int *fds, size_t fd_count)
+    const rill__passing *passing)
 {
-    io->out.send.fds = fds;
-    io->out.send.fd_count = fd_count;
+    io->out.send.passing = passing;
     return rill__linux_rights_start(driver, io, iov, count);
 }
 

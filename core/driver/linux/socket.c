@@ -170,8 +170,8 @@ rill__linux_finish(rill__driver *driver, rill__io *io)
                      ? rill__linux_pipe_send(driver, io, io->out.send.iov, io->out.send.count)
                      : rill__linux_send(io->fd, io->out.send.iov, io->out.send.count);
     else if (io->send.kind == RILL__LINUX_SEND_RIGHTS)
-        result = rill__linux_rights_send(
-            io->fd, io->out.send.iov, io->out.send.count, io->out.send.fds, io->out.send.fd_count);
+        result = rill__linux_rights_send(io->fd, io->out.send.iov, io->out.send.count,
+            io->out.send.passing->fds, io->out.send.passing->count);
     else if (io->send.kind == RILL__LINUX_SEND_FILE)
         result = rill__linux_sendfile((rill__linux *)driver, io->fd, io->out.file.fd,
             io->out.file.offset, io->out.file.count);

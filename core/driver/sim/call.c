@@ -252,8 +252,8 @@ rill__sim_io_try(sim_io *self)
     case SIM_SEND_BYTES:
         return rill__sim_io_send(self, io->out.send.iov, io->out.send.count);
     case SIM_SEND_RIGHTS:
-        return rill__sim_rights_send(
-            self, io->out.send.iov, io->out.send.count, io->out.send.fds, io->out.send.fd_count);
+        return rill__sim_rights_send(self, io->out.send.iov, io->out.send.count,
+            io->out.send.passing->fds, io->out.send.passing->count);
     case SIM_SEND_FILE:
         return rill__sim_io_sendfile(
             self, io->out.file.fd, io->out.file.offset, io->out.file.count);
