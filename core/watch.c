@@ -288,6 +288,8 @@ bool
 rill_remove_reader(rill_loop *loop, int fd)
 {
     rill__check_thread(loop, "rill_remove_reader");
+    if (loop->fork_generation != rill__fork_generation)
+        return false;
     return unset(loop, fd, RILL__WATCH_READ, false);
 }
 
@@ -295,6 +297,8 @@ bool
 rill_remove_writer(rill_loop *loop, int fd)
 {
     rill__check_thread(loop, "rill_remove_writer");
+    if (loop->fork_generation != rill__fork_generation)
+        return false;
     return unset(loop, fd, RILL__WATCH_WRITE, false);
 }
 

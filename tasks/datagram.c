@@ -173,8 +173,10 @@ receive(rill__fiber *fiber, rill_datagram *d, receiver *r)
     int rc = d->error;
 
     if (d->queue.count > 0) {
+        int64_t got = take_first(d, r);
+
         rill__spend(fiber);
-        return take_first(d, r);
+        return got;
     }
     d->error = 0;
     if (rc < 0)

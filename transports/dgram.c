@@ -111,16 +111,22 @@ static void
 tell_run(rill__ready *ready)
 {
     dgram *d = RILL__CONTAINER(ready, dgram, tell);
+    uint64_t left = 0; /* What comes meanwhile has its own turn. */
 
-    d->telling = false;
-    while (d->troubles_count > 0 && may_tell(d)) {
-        dgram_trouble first = d->troubles[0];
+    for (size_t i = 0; i < d->troubles_count; i++)
+        left += d->troubles[i].count;
+    for (; left > 0 && may_tell(d); left--) {
+        int code = d->troubles[0].code;
 
-        d->troubles_count--;
-        memmove(d->troubles, d->troubles + 1, d->troubles_count * sizeof(d->troubles[0]));
-        for (uint32_t i = 0; i < first.count && may_tell(d); i++)
-            tell_one(d, first.code);
+        if (--d->troubles[0].count == 0) {
+            d->troubles_count--;
+            memmove(d->troubles, d->troubles + 1, d->troubles_count * sizeof(d->troubles[0]));
+        }
+        tell_one(d, code);
     }
+    d->telling = d->troubles_count > 0 && may_tell(d);
+    if (d->telling)
+        rill__loop_push(rill__base(d)->loop, &d->tell);
 }
 
 /* Where there are too many different ones, the last kind counts for the rest. */

@@ -233,7 +233,7 @@ stage_datagram(dgram *d, const void *data, size_t len, const rill_addr *to)
 
     if (!loop->in_callback || len >= STAGE_DIRECT || !have_stage(loop))
         return false;
-    if (loop->epilogue != NULL && loop->epilogue_object != d)
+    while (loop->epilogue != NULL && loop->epilogue_object != d)
         rill__loop_run_epilogue(loop);
     if (d->staged == RILL__DGRAM_MANY || loop->stage_len + len > STAGE_ROOM)
         rill__loop_run_epilogue(loop);

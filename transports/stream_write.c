@@ -274,7 +274,7 @@ write_parts(stream *s, const rill_iovec *parts, size_t count)
         return;
     for (size_t i = 0; i < count; i++)
         bytes += parts[i].len;
-    if (loop->epilogue != NULL && loop->epilogue_object != s)
+    while (loop->epilogue != NULL && loop->epilogue_object != s)
         rill__stream_flush_staged(loop);
     if (rill__queue_is_empty(&s->queue) && stage(s, parts, count, bytes))
         return;
