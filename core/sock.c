@@ -133,6 +133,18 @@ rill_sock_try_send(rill_loop *loop, int fd, const void *data, size_t len)
     return sent < 0 ? tell(loop, (int)sent, "rill_sock_try_send", fd) : sent;
 }
 
+/* A call on it would stop the whole loop. */
+static int
+refuse_blocking(rill_loop *loop, int fd, const char *function)
+{
+    int rc = loop->sys->plain->check(loop->driver, fd);
+
+    if (rc != -EAGAIN)
+        return tell(loop, rc, function, fd);
+    return rill__fail(loop, RILL_EINVAL, RILL_LAYER_SYSTEM,
+        "%s: descriptor %d blocks: make it non-blocking first (O_NONBLOCK)", function, fd);
+}
+
 int
 rill_sock_try_accept(rill_loop *loop, int fd, int *ret_fd, rill_addr *ret_peer)
 {
@@ -140,6 +152,9 @@ rill_sock_try_accept(rill_loop *loop, int fd, int *ret_fd, rill_addr *ret_peer)
     int rc;
 
     BEGIN(loop, fd, ret_fd != NULL, "rill_sock_try_accept");
+    rc = refuse_blocking(loop, fd, "rill_sock_try_accept");
+    if (rc < 0)
+        return rc;
     rc = loop->sys->plain->accept(loop->driver, fd, ret_fd, &peer);
     if (rc >= 0 && ret_peer != NULL)
         *ret_peer = peer;
@@ -149,7 +164,12 @@ rill_sock_try_accept(rill_loop *loop, int fd, int *ret_fd, rill_addr *ret_peer)
 int
 rill_sock_try_connect(rill_loop *loop, int fd, const rill_addr *addr)
 {
+    int rc;
+
     BEGIN(loop, fd, addr != NULL, "rill_sock_try_connect");
+    rc = refuse_blocking(loop, fd, "rill_sock_try_connect");
+    if (rc < 0)
+        return rc;
     return tell(
         loop, loop->sys->plain->connect(loop->driver, fd, addr), "rill_sock_try_connect", fd);
 }

@@ -329,7 +329,7 @@ rill_sock_sendfile(int fd, int file_fd, uint64_t offset, uint64_t count, uint64_
     int rc;
 
     RILL__REQUIRE(offset <= INT64_MAX && count <= INT64_MAX);
-    rc = begin(fiber, fd, call);
+    rc = check(fiber, fd, call);
     if (rc < 0)
         return rc;
     size = fiber->loop->sys->file_size(fiber->loop->driver, file_fd);

@@ -181,8 +181,8 @@ typedef struct rill__rights_ops {
     int (*send_start)(rill__driver *driver, rill__io *io, const rill__iov *iov, size_t count,
         const rill__passing *passing);
     /* RILL__IO_RIGHTS: as recv_into, and what descriptors came with the bytes: they are the
-     * caller's. -EMSGSIZE: more came than `max` (RILL__RIGHTS_MAX at most); the others are closed,
-     * and the bytes are gone. */
+     * caller's. -EMSGSIZE: more came than `max` (RILL__RIGHTS_MAX at most); -EMFILE: more than this
+     * process may have. The others are closed then, and the bytes are gone. */
     int64_t (*recv)(rill__driver *driver, rill__io *io, void *buf, size_t len, int *ret_fds,
         size_t max, size_t *ret_count);
 } rill__rights_ops;

@@ -55,7 +55,8 @@ RILL_API int rill_sock_shutdown_write(rill_loop *loop, int fd);
 /* What the calls below do before they wait: -EAGAIN where they would wait. For callbacks of
  * rill_add_reader and rill_add_writer. rill_sock_try_connect says -EINPROGRESS, and when the socket
  * is writable then, rill_sock_connected tells what became of it: 0, -ECONNREFUSED and so on, or
- * -EAGAIN as long as it is not decided. */
+ * -EAGAIN as long as it is not decided. An accept or a connect on a socket that blocks is
+ * RILL_EINVAL. */
 RILL_API int64_t rill_sock_try_recv(rill_loop *loop, int fd, void *buf, size_t len);
 RILL_API int64_t rill_sock_try_send(rill_loop *loop, int fd, const void *data, size_t len);
 RILL_API int rill_sock_try_accept(rill_loop *loop, int fd, int *ret_fd, rill_addr *ret_peer);

@@ -107,7 +107,7 @@ RILL_API int rill_transport_write_descriptors(
  * close-on-exec. When data_received brings the byte that it came with, it is there; it may be there
  * earlier, not in another order. What is left when the connection has ended is closed after
  * connection_lost. How many may wait is the option `descriptors`: with more the connection is lost
- * with RILL_ELIMIT.
+ * with RILL_ELIMIT; with -EMFILE when this process can have no more.
  *
  * Returns the descriptor; -EAGAIN: there is none; RILL_ENOTSUP without that option or on another
  * kind of transport.

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define CROWD 300
@@ -405,6 +406,22 @@ test_a_regular_file_is_refused(void **unused)
     assert_int_equal(close(fd), 0);
 }
 
+/* A device that is always ready, and a file of /proc that tells of changes. */
+static void
+test_what_can_be_watched_is_the_same_on_all_drivers(void **unused)
+{
+    int device = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int mounts = open("/proc/self/mounts", O_RDONLY | O_CLOEXEC);
+
+    (void)unused;
+    assert_true(device >= 0 && mounts >= 0);
+    assert_code(rill_add_reader(h.loop, device, count_read, NULL), -EPERM);
+    assert_code(rill_add_reader(h.loop, mounts, count_read, NULL), 0);
+    assert_true(rill_remove_reader(h.loop, mounts));
+    (void)close(device);
+    (void)close(mounts);
+}
+
 static void
 test_a_closed_descriptor_is_refused(void **unused)
 {
@@ -426,6 +443,12 @@ test_a_transports_descriptor_is_refused(void **unused)
     harness_settle(&h);
     assert_code(rill_add_reader(h.loop, b, count_read, NULL), RILL_EBUSY);
     expect_last_error(&h, RILL_EBUSY, "transport");
+    /* Also while it waits for nothing, and the kernel's set does not know it. */
+    rill_transport_pause_reading(t);
+    assert_code(rill_sock_close(h.loop, a), 0);
+    a = -1;
+    harness_settle(&h);
+    assert_code(rill_add_reader(h.loop, b, count_read, NULL), RILL_EBUSY);
     rill_transport_abort(t);
     harness_settle(&h);
     b = -1;
@@ -477,6 +500,28 @@ test_hundreds_of_descriptors(void **unused)
     for (size_t i = 0; i < CROWD; i++)
         put(crowd[2 * i + 1], "x");
     harness_until(&h, crowd_done, NULL);
+}
+
+/* The set of epoll is the parent's, too. */
+static void
+test_a_forked_child_removes_nothing(void **unused)
+{
+    int status;
+    pid_t child;
+
+    (void)unused;
+    reads = 0;
+    assert_code(rill_add_reader(h.loop, b, count_read, NULL), 0);
+    harness_settle(&h);
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        _exit(rill_remove_reader(h.loop, b) || rill_remove_writer(h.loop, b));
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    put(a, "x");
+    await_reads(1);
+    assert_true(rill_remove_reader(h.loop, b));
 }
 
 static void
@@ -531,9 +576,11 @@ main(void)
         CASE(test_a_number_may_come_back),
         CASE_ON("kernel", test_one_that_was_closed_first_can_be_removed),
         CASE_ON("kernel", test_a_regular_file_is_refused),
+        CASE_ON("kernel", test_what_can_be_watched_is_the_same_on_all_drivers),
         CASE(test_a_closed_descriptor_is_refused),
         CASE_ON("kernel", test_a_transports_descriptor_is_refused),
         CASE(test_hundreds_of_descriptors),
+        CASE_ON("kernel", test_a_forked_child_removes_nothing),
         CASE(test_one_that_is_left_counts_as_a_leftover),
         CASE(test_without_memory_nothing_is_watched),
     };

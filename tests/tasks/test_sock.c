@@ -515,6 +515,10 @@ blocking_socket(void *unused)
     assert_code(rill_sock_connect(fds[0], &address), -EAGAIN);
     expect_last_error(&h, -EAGAIN, "O_NONBLOCK");
     assert_code(rill_sock_accept(fds[0], &fds[1], NULL), -EAGAIN);
+    assert_code(rill_sock_sendfile(fds[0], 0, 0, 0, NULL), -EAGAIN);
+    assert_code(rill_sock_try_accept(h.loop, fds[0], &fds[1], NULL), RILL_EINVAL);
+    assert_code(rill_sock_try_connect(h.loop, fds[0], &address), RILL_EINVAL);
+    expect_last_error(&h, RILL_EINVAL, "O_NONBLOCK");
     (void)close(fds[0]);
     return 0;
 }

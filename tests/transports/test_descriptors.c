@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -303,6 +304,49 @@ test_more_at_once_than_may_wait_end_the_connection(void **unused)
     harness_until(&h, endpoint_is_lost, &client);
 }
 
+/* Credentials that somebody has asked for take none of their room. */
+static void
+test_credentials_are_no_descriptors(void **unused)
+{
+    endpoint *server = connect_unix(1);
+    int on = 1;
+
+    (void)unused;
+    assert_int_equal(
+        setsockopt(rill_transport_fd(server->t), SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)), 0);
+    assert_code(rill_transport_write(client.t, "x", 1), 1);
+    pass("y", 2, 1);
+    endpoint_await(server, 2);
+    expect_next(server, 2);
+}
+
+/* Our own limit, not the peer's fault. */
+static void
+test_without_room_for_a_descriptor_the_connection_is_lost(void **unused)
+{
+    endpoint *server = connect_unix(4);
+    struct rlimit before, none;
+    int low;
+
+    (void)unused;
+    rill_transport_pause_reading(server->t);
+    pass("x", 0, 1);
+    harness_settle(&h); /* The listener is gone: no number becomes free later. */
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    low = dup(0);
+    assert_true(low >= 0);
+    (void)close(low);
+    none = before;
+    none.rlim_cur = (rlim_t)low;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    rill_transport_resume_reading(server->t);
+    harness_until(&h, endpoint_is_lost, server);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_code(server->why.code, -EMFILE);
+    rill_transport_abort(client.t);
+    harness_until(&h, endpoint_is_lost, &client);
+}
+
 static void
 test_as_many_as_the_kernel_allows(void **unused)
 {
@@ -422,6 +466,8 @@ main(void)
         CASE(test_what_is_queued_when_the_connection_ends_is_closed),
         CASE(test_more_than_may_wait_end_the_connection),
         CASE(test_more_at_once_than_may_wait_end_the_connection),
+        CASE_ON("kernel", test_credentials_are_no_descriptors),
+        CASE_ON("kernel", test_without_room_for_a_descriptor_the_connection_is_lost),
         CASE(test_as_many_as_the_kernel_allows),
         CASE(test_without_the_option_none_arrive),
         CASE(test_a_socket_travels),

@@ -30,6 +30,9 @@ typedef struct epoll_driver {
     int epoll_fd;
     int event_fd;
     bool milliseconds; /* The kernel has no epoll_pwait2 (before 5.11, or filtered). */
+    uint64_t *owned;   /* A bit for each descriptor of ours: those that wait for nothing are not in
+                        * the kernel's set. */
+    size_t owned_words;
     _Alignas(16) struct epoll_event events[EVENTS_MAX];
 } epoll_driver;
 
@@ -231,17 +234,72 @@ close_stand_in(rill__io *io)
     io->driver_data = NULL;
 }
 
+/* ---- whose a descriptor is ---- */
+
+static bool
+is_owned(const epoll_driver *self, int fd)
+{
+    size_t word = (size_t)fd / 64;
+
+    return word < self->owned_words && (self->owned[word] >> (fd % 64) & 1) != 0;
+}
+
+static RILL__RARE int
+grow_owned(epoll_driver *self, size_t word)
+{
+    size_t words = self->owned_words != 0 ? self->owned_words : 16;
+    uint64_t *grown;
+
+    while (words <= word)
+        words *= 2;
+    grown = rill__resize(self->base.driver.loop, self->owned, self->owned_words * sizeof(*grown),
+        words * sizeof(*grown), RILL_TAG_DRIVER);
+    if (grown == NULL)
+        return -ENOMEM;
+    memset(grown + self->owned_words, 0, (words - self->owned_words) * sizeof(*grown));
+    self->owned = grown;
+    self->owned_words = words;
+    return 0;
+}
+
+static int
+own(epoll_driver *self, int fd)
+{
+    size_t word = (size_t)fd / 64;
+    int rc = RILL__UNLIKELY(word >= self->owned_words) ? grow_owned(self, word) : 0;
+
+    if (rc == 0)
+        self->owned[word] |= UINT64_C(1) << (fd % 64);
+    return rc;
+}
+
+static void
+disown(epoll_driver *self, int fd)
+{
+    self->owned[(size_t)fd / 64] &= ~(UINT64_C(1) << (fd % 64));
+}
+
 static int
 epoll_attach(rill__driver *driver, rill__io *io, int fd, rill__io_kind kind)
 {
+    epoll_driver *self = self_of(driver);
     int rc;
 
     io->fd = fd;
     io->kind = (uint8_t)kind;
+    if (io->inherited && fd >= 0 && is_owned(self, fd))
+        return -EEXIST;
     /* One of our own making is new for sure and waits for its first interest. */
-    rc = io->inherited ? control(self_of(driver), io, EPOLL_CTL_ADD, 0) : 0;
+    rc = io->inherited ? control(self, io, EPOLL_CTL_ADD, 0) : 0;
     if (rc == -EPERM && (io->recv.pipe & RILL__PIPE_DEVICE) != 0)
-        rc = attach_stand_in(self_of(driver), io);
+        rc = attach_stand_in(self, io);
+    if (rc < 0)
+        return rc;
+    rc = own(self, fd);
+    if (rc < 0 && io->armed != 0) {
+        (void)control(self, io, EPOLL_CTL_DEL, 0);
+        close_stand_in(io);
+    }
     return rc;
 }
 
@@ -266,6 +324,7 @@ epoll_detach(rill__driver *driver, rill__io *io)
     close_stand_in(io);
     rill__linux_pipe_forget(driver, io);
     rill__io_silence(io);
+    disown(self_of(driver), fd);
     io->fd = -1;
     return fd;
 }
@@ -373,6 +432,7 @@ epoll_close_io(rill__driver *driver, rill__io *io, bool reset)
     if (io->armed != 0)
         (void)control(self_of(driver), io, EPOLL_CTL_DEL, 0);
     close_stand_in(io);
+    disown(self_of(driver), io->fd);
     if (io->kind == RILL__IO_PIPE) {
         rill__linux_pipe_leave(driver, io);
         reset = false;
@@ -448,6 +508,8 @@ epoll_close(rill__driver *driver)
     epoll_driver *self = self_of(driver);
 
     rill__linux_dgrams_free(&self->base);
+    rill__free(
+        driver->loop, self->owned, self->owned_words * sizeof(*self->owned), RILL_TAG_DRIVER);
     (void)close(self->event_fd);
     (void)close(self->epoll_fd);
     rill__free(driver->loop, self, sizeof(*self), RILL_TAG_DRIVER);

@@ -16,9 +16,10 @@ static_assert(sizeof(rill__iov) == sizeof(struct iovec) &&
                   offsetof(rill__iov, len) == offsetof(struct iovec, iov_len),
     "an iov is passed on as it is");
 
+/* Credentials come along where somebody has asked for them on the socket (SO_PASSCRED). */
 typedef union rights_control {
     struct cmsghdr align;
-    char bytes[CMSG_SPACE(RILL__RIGHTS_MAX * sizeof(int))];
+    char bytes[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(RILL__RIGHTS_MAX * sizeof(int))];
 } rights_control;
 
 static int
@@ -77,7 +78,7 @@ rights_send_start(rill__driver *driver, rill__io *io, const rill__iov *iov, size
     return rill__linux_rights_start(driver, io, iov, count);
 }
 
-/* What came in one message; several headers are no more than an attacker's idea. */
+/* What came in one message. Returns how many there were; those beyond `max` are closed. */
 static size_t
 collect(struct msghdr *message, int *ret_fds, size_t max)
 {
@@ -89,19 +90,20 @@ collect(struct msghdr *message, int *ret_fds, size_t max)
         if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
             continue;
         here = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t i = 0; i < here; i++) {
+        for (size_t i = 0; i < here; i++, count++) {
             int fd;
 
             memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
             if (count < max)
-                ret_fds[count++] = fd;
+                ret_fds[count] = fd;
             else
-                (void)close(fd); /* Room that was there for the sake of alignment. */
+                (void)close(fd);
         }
     }
     return count;
 }
 
+/* There is always room for all that can come, so what was cut the kernel had no number for. */
 static int64_t
 rights_recv(rill__driver *driver, rill__io *io, void *buf, size_t len, int *ret_fds, size_t max,
     size_t *ret_count)
@@ -110,6 +112,7 @@ rights_recv(rill__driver *driver, rill__io *io, void *buf, size_t len, int *ret_
     struct iovec part = { buf, len };
     struct msghdr message;
     ssize_t got;
+    size_t count;
 
     (void)driver;
     assert(max <= RILL__RIGHTS_MAX);
@@ -117,14 +120,17 @@ rights_recv(rill__driver *driver, rill__io *io, void *buf, size_t len, int *ret_
     do {
         message = (struct msghdr){ .msg_iov = &part,
             .msg_iovlen = 1,
-            .msg_control = max > 0 ? control.bytes : NULL,
-            .msg_controllen = max > 0 ? CMSG_LEN(max * sizeof(int)) : 0 };
+            .msg_control = control.bytes,
+            .msg_controllen = sizeof(control.bytes) };
         got = recvmsg(io->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     } while (got < 0 && errno == EINTR);
     if (got < 0)
         return -errno;
-    *ret_count = collect(&message, ret_fds, max);
-    return (message.msg_flags & MSG_CTRUNC) != 0 ? -EMSGSIZE : got;
+    count = collect(&message, ret_fds, max);
+    *ret_count = count < max ? count : max;
+    if (count > max)
+        return -EMSGSIZE;
+    return (message.msg_flags & MSG_CTRUNC) != 0 ? -EMFILE : got;
 }
 
 const rill__rights_ops rill__linux_rights = {

@@ -11,6 +11,7 @@
  * already. Loop thread only, but for wake.
  */
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -222,17 +223,38 @@ is_attached(uring_driver *self, int fd)
     return false;
 }
 
+/* Which files and devices can be waited for is not to be seen from outside, and io_uring takes all:
+ * those that cannot would be ready for ever. */
+static int
+ask_epoll(int fd)
+{
+    struct epoll_event event = { .events = 0 };
+    int scratch = epoll_create1(EPOLL_CLOEXEC);
+    int rc = scratch < 0 ? -errno : 0;
+
+    if (rc == 0 && epoll_ctl(scratch, EPOLL_CTL_ADD, fd, &event) < 0)
+        rc = -errno;
+    if (scratch >= 0)
+        (void)close(scratch);
+    return rc;
+}
+
 /* What epoll would say of a descriptor that is not of our own making. */
 static int
-check_foreign(uring_driver *self, int fd)
+check_foreign(uring_driver *self, int fd, rill__io_kind kind)
 {
     struct stat status;
+    int rc = 0;
 
     if (fstat(fd, &status) < 0)
         return -errno;
-    if (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode))
-        return -EPERM;
-    return is_attached(self, fd) ? -EEXIST : 0;
+    if (kind != RILL__IO_POLL)
+        rc = S_ISREG(status.st_mode) || S_ISDIR(status.st_mode) ? -EPERM : 0;
+    else if (!S_ISSOCK(status.st_mode) && !S_ISFIFO(status.st_mode))
+        rc = ask_epoll(fd);
+    if (rc == 0 && is_attached(self, fd))
+        rc = -EEXIST;
+    return rc;
 }
 
 void
@@ -247,7 +269,7 @@ static int
 uring_attach(rill__driver *driver, rill__io *io, int fd, rill__io_kind kind)
 {
     uring_driver *self = uring_of(driver);
-    int rc = io->inherited || kind == RILL__IO_POLL ? check_foreign(self, fd) : 0;
+    int rc = io->inherited || kind == RILL__IO_POLL ? check_foreign(self, fd, kind) : 0;
     uring_io *u;
 
     if (rc < 0)
