@@ -142,6 +142,20 @@ test_a_path_that_is_no_socket_is_left_alone(void **unused)
 }
 
 static void
+test_a_path_below_a_file_is_refused_as_such(void **unused)
+{
+    FILE *file = fopen(path, "w");
+    char below[80];
+
+    (void)unused;
+    assert_non_null(file);
+    assert_int_equal(fclose(file), 0);
+    snprintf(below, sizeof(below), "%s/below", path);
+    assert_code(make(&RILL_DATAGRAM_OPTIONS(.local_path = below)), -ENOTDIR);
+    expect_last_error(&h, -ENOTDIR, below);
+}
+
+static void
 test_a_path_that_is_not_there_is_told_when_connecting(void **unused)
 {
     (void)unused;
@@ -280,6 +294,7 @@ main(void)
         CASE(test_a_socket_that_was_left_behind_is_removed_and_a_live_one_is_not),
         CASE_ON("kernel", test_its_own_file_goes_with_the_endpoint),
         CASE_ON("kernel", test_a_path_that_is_no_socket_is_left_alone),
+        CASE_ON("kernel", test_a_path_below_a_file_is_refused_as_such),
         CASE(test_a_path_that_is_not_there_is_told_when_connecting),
         CASE(test_a_receiver_that_has_gone_is_an_error_that_is_survived),
         CASE(test_options_of_ip_are_not_supported),
