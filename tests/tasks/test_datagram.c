@@ -215,8 +215,10 @@ two_receivers_share_a_queue_of_any_length(void *unused)
     return 0;
 }
 /* mutant: tasks/datagram.c @ receive
- * - int64_t got = take_first(d, r);
- * + int64_t got = (rill__spend(fiber), take_first(d, r)); */
+ * - got = take_first(d, r);
+ * - rill__spend(fiber);
+ * + rill__spend(fiber);
+ * + got = take_first(d, r); */
 DATAGRAM_TEST(two_receivers_share_a_queue_of_any_length)
 
 static int
