@@ -3,8 +3,9 @@
 set -eu
 . "$(dirname "$0")/testing.sh"
 
-# A group and a port are everybody's on this machine: one that nobody else is likely to use.
-room=$((20000 + $$ % 20000))
+# A group and a port are everybody's on this machine: one that nobody else is likely to use, and
+# below those that the kernel gives away.
+room=$((20000 + $$ % 12000))
 mkfifo "$scratch/anna" "$scratch/bert" "$scratch/heard" "$scratch/other"
 "$1" anna lo "$room" <"$scratch/anna" >"$scratch/heard" &
 anna=$!

@@ -171,10 +171,10 @@ static int64_t
 receive(rill__fiber *fiber, rill_datagram *d, receiver *r)
 {
     int rc = d->error;
+    int64_t got;
 
     if (d->queue.count > 0) {
-        int64_t got = take_first(d, r);
-
+        got = take_first(d, r);
         rill__spend(fiber);
         return got;
     }

@@ -393,6 +393,25 @@ rill_transport_set_datagram_protocol(
     return 0;
 }
 
+/* A socket that cannot be had stays as it was: its owner has it still. So it is attached first. */
+static int
+take_over(dgram *d, const dgram_birth *birth)
+{
+    rill_loop *loop = rill__base(d)->loop;
+    int rc = loop->ops->attach(loop->driver, &d->io, birth->fd, RILL__IO_DGRAM);
+
+    if (rc < 0)
+        return rc;
+    rc = loop->ops->dgrams->prepare(
+        loop->driver, birth->fd, birth->udp, birth->receive_max, birth->details);
+    d->io.out.dgram.segments = rc > 0;
+    if (rc >= 0 && birth->inherited)
+        rc = loop->sys->adopt(loop->driver, birth->fd);
+    if (rc < 0)
+        (void)loop->ops->detach(loop->driver, &d->io);
+    return rc;
+}
+
 int
 rill__dgram_new(rill_loop *loop, const dgram_birth *birth, const rill__config *config,
     const rill_datagram_protocol *protocol, void *arg, const char *site,
@@ -425,12 +444,8 @@ rill__dgram_new(rill_loop *loop, const dgram_birth *birth, const rill__config *c
     d->connected = birth->connected;
     if (birth->remote != NULL)
         d->remote = *birth->remote;
-    rc = loop->ops->dgrams->prepare(
-        loop->driver, birth->fd, birth->udp, birth->receive_max, birth->details);
-    d->io.out.dgram.segments = rc > 0;
     d->io.out.dgram.remarks = birth->family != RILL_FAMILY_UNIX;
-    if (rc >= 0)
-        rc = loop->ops->attach(loop->driver, &d->io, birth->fd, RILL__IO_DGRAM);
+    rc = take_over(d, birth);
     if (rc < 0) {
         rill_transport_discard(t);
         return rc;

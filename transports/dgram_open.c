@@ -401,9 +401,7 @@ adopt(const plan *p, int fd, rill_transport **ret_t)
             rc >= -4095 ? rill_strerror(rc) : "");
     birth.connected = p->loop->sys->peername(driver, fd, &remote) == 0;
     birth.remote = birth.connected ? &remote : NULL;
-    rc = p->loop->sys->adopt(driver, fd);
-    if (rc == 0)
-        rc = rill__dgram_new(p->loop, &birth, &p->config, p->protocol, p->arg, p->site, ret_t);
+    rc = rill__dgram_new(p->loop, &birth, &p->config, p->protocol, p->arg, p->site, ret_t);
     return rc < 0 ? rill__fail(
                         p->loop, rc, RILL_LAYER_SYSTEM, "descriptor %d: %s", fd, rill_strerror(rc))
                   : 0;

@@ -126,7 +126,8 @@ rill__packets_peek(const rill__packets *packets, rill__departing *departing, siz
 {
     size_t count = 0;
 
-    for (rill__packets_chunk *chunk = packets->head; chunk != NULL; chunk = chunk->next) {
+    for (rill__packets_chunk *chunk = packets->head; chunk != NULL && count < max;
+         chunk = chunk->next) {
         for (size_t at = chunk->start; at < chunk->end && count < max;) {
             const packet *p = packet_at(chunk, at);
 

@@ -78,6 +78,7 @@ test_socat_gets_its_words_back_over_ipv6(void **unused)
     const char *argv[] = { "socat", "-t", "2", "-", address, NULL };
 
     (void)unused;
+    dgrams_need_ipv6(&h);
     ours.echo = true;
     dend_open(&ours, &h, &RILL_DATAGRAM_OPTIONS(.local_host = "::1"));
     snprintf(address, sizeof(address), "UDP6:[::1]:%s", port_text());

@@ -1,6 +1,8 @@
 /* Datagram endpoints that keep a transcript. */
 #include "dgrams.h"
 
+#include <errno.h>
+
 static void RILL_PRINTF(2, 3) note(dend *d, const char *format, ...)
 {
     size_t len = strlen(d->tape);
@@ -133,6 +135,22 @@ dend_open(dend *d, harness *h, const rill_datagram_options *options)
     assert_false(d->made);
     harness_until(h, dend_is_made, d);
     assert_code(rill_transport_sockname(d->t, &d->addr), 0);
+}
+
+void
+dgrams_need_ipv6(harness *h)
+{
+    dend probe = { .h = h };
+    int rc = rill_create_datagram_endpoint(
+        h->loop, &RILL_DATAGRAM_OPTIONS(.local_host = "::1"), &dend_protocol, &probe, NULL);
+
+    if (rc == -EADDRNOTAVAIL || rc == -EAFNOSUPPORT) {
+        print_message("skipped: this machine has no IPv6 loopback\n");
+        skip();
+    }
+    assert_code(rc, 0);
+    harness_until(h, dend_is_made, &probe);
+    dend_close(&probe);
 }
 
 void

@@ -49,6 +49,8 @@ void dend_open(dend *d, harness *h, const rill_datagram_options *options);
 /* The same at 127.0.0.1, and one connected to it. */
 void dend_open4(dend *d, harness *h);
 void dend_connect(dend *d, harness *h, const rill_addr *to);
+/* Skips the case where this machine has no ::1. Before anything is open. */
+void dgrams_need_ipv6(harness *h);
 /* Close, and wait for the end. */
 void dend_close(dend *d);
 /* What came as the n-th, from 0. */

@@ -152,6 +152,75 @@ several_receivers_get_one_each_in_order(void *unused)
  * + first = RILL__CONTAINER(d->receivers.prev, rill__flow_wait, link); */
 DATAGRAM_TEST(several_receivers_get_one_each_in_order)
 
+#define MOST 140 /* More than one task takes before it gives way. */
+
+/* What a receiver took; the numbers of all are marked in `taken`. */
+typedef struct taker {
+    rill_datagram *d;
+    uint32_t *taken;
+    rill_task *task;
+} taker;
+
+static int
+take_all(void *arg)
+{
+    const taker *self = arg;
+    uint32_t number = UINT32_MAX;
+
+    while (rill_datagram_recv(self->d, &number, sizeof(number), NULL) == sizeof(number)) {
+        assert_true(number < MOST);
+        self->taken[number]++;
+    }
+    return 0;
+}
+
+static void
+two_take(rill_datagram *d, rill_datagram *sender, uint32_t count)
+{
+    uint32_t taken[MOST] = { 0 };
+    taker takers[2] = { { .d = d, .taken = taken }, { .d = d, .taken = taken } };
+
+    for (uint32_t i = 0; i < count; i++)
+        assert_code(rill_datagram_send(sender, &i, sizeof(i), NULL), 0);
+    while (rill_datagram_waiting(d) < count)
+        assert_code(rill_sleep(RILL_MS), 0);
+    for (size_t i = 0; i < 2; i++)
+        assert_code(rill_spawn(take_all, &takers[i], NULL, &takers[i].task), 0);
+    while (rill_datagram_waiting(d) > 0)
+        assert_code(rill_sleep(RILL_MS), 0);
+    for (size_t i = 0; i < 2; i++) {
+        assert_true(rill_task_cancel(takers[i].task, NULL));
+        assert_code(rill_await(rill_task_future(takers[i].task), NULL), 0);
+        rill_task_unref(takers[i].task);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        assert_int_equal(taken[i], 1);
+}
+
+static int
+two_receivers_share_a_queue_of_any_length(void *unused)
+{
+    char name[64];
+    rill_datagram *d, *sender;
+
+    (void)unused;
+    snprintf(name, sizeof(name), "@rill-two-%ld-%s", (long)getpid(),
+        on_driver("uring") ? "uring" : "other");
+    d = opened(&RILL_DATAGRAM_OPTIONS(.local_path = name));
+    sender = opened(&RILL_DATAGRAM_OPTIONS(.path = name));
+    for (uint32_t count = 120; count < MOST; count++)
+        two_take(d, sender, count);
+    rill_datagram_close(sender);
+    rill_datagram_close(d);
+    return 0;
+}
+/* mutant: tasks/datagram.c @ receive
+ * - got = take_first(d, r);
+ * - rill__spend(fiber);
+ * + rill__spend(fiber);
+ * + got = take_first(d, r); */
+DATAGRAM_TEST(two_receivers_share_a_queue_of_any_length)
+
 static int
 a_canceled_recv_takes_no_datagram(void *unused)
 {
@@ -421,6 +490,7 @@ main(void)
     static const struct CMUnitTest tests[] = {
         CASE(test_a_question_gets_its_answer),
         CASE(test_several_receivers_get_one_each_in_order),
+        CASE(test_two_receivers_share_a_queue_of_any_length),
         CASE(test_a_canceled_recv_takes_no_datagram),
         CASE(test_a_timeout_around_it_ends_a_recv),
         CASE(test_the_queue_has_an_end_and_what_is_dropped_is_counted),

@@ -61,6 +61,7 @@ static void
 test_an_echo_comes_back_over_ipv6(void **unused)
 {
     (void)unused;
+    dgrams_need_ipv6(&h);
     dend_open(&a, &h, &RILL_DATAGRAM_OPTIONS(.local_host = "::1"));
     b.echo = true;
     dend_open(&b, &h, &RILL_DATAGRAM_OPTIONS(.local_host = "::1"));
@@ -74,6 +75,7 @@ static void
 test_localhost_is_tried_in_both_families(void **unused)
 {
     (void)unused;
+    dgrams_need_ipv6(&h);
     dend_open(&a, &h, &RILL_DATAGRAM_OPTIONS(.local_host = "localhost"));
     assert_int_equal(rill_addr_family(&a.addr), RILL_FAMILY_IPV6);
     dend_open(&b, &h,
@@ -329,6 +331,43 @@ test_error_received_may_close(void **unused)
     assert_code(dend_send(&a, "anybody?", NULL), 1);
     harness_until(&h, dend_is_lost, &a);
     assert_string_equal(a.tape, "made error(ECONNREFUSED) lost(0)");
+}
+
+#define RESENDS 1000
+
+static void
+send_again(dend *d, int code)
+{
+    static uint8_t too_long[65535];
+    const bool *timer_ran = d->user;
+
+    assert_code(code, -EMSGSIZE);
+    if (!*timer_ran && d->errors < RESENDS)
+        (void)rill_transport_sendto(d->t, too_long, sizeof(too_long), NULL);
+}
+
+static void
+set_flag(void *flag)
+{
+    *(bool *)flag = true;
+}
+
+static void
+test_error_received_that_sends_again_lets_timers_run(void **unused)
+{
+    bool timer_ran = false;
+
+    (void)unused;
+    dend_open4(&b, &h);
+    dend_connect(&a, &h, &b.addr);
+    a.user = &timer_ran;
+    a.on_error = send_again;
+    assert_code(rill_call_later(h.loop, 0, set_flag, &timer_ran, NULL), 0);
+    send_again(&a, -EMSGSIZE);
+    harness_until(&h, flag_is_set, &timer_ran);
+    harness_settle(&h);
+    assert_true(a.errors > 0);
+    assert_true(a.errors < RESENDS);
 }
 
 /* ---- making ---- */
@@ -618,6 +657,7 @@ main(void)
         CASE(test_sending_to_a_closed_port_does_not_stop_receiving),
         CASE(test_the_answer_to_one_does_not_stop_the_next),
         CASE(test_error_received_may_close),
+        CASE(test_error_received_that_sends_again_lets_timers_run),
         CASE(test_addresses_of_two_families_are_refused),
         CASE(test_no_address_and_no_family_is_refused),
         CASE(test_options_of_streams_are_refused),

@@ -4,6 +4,8 @@
 #include "dgrams.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -142,6 +144,20 @@ test_a_path_that_is_no_socket_is_left_alone(void **unused)
 }
 
 static void
+test_a_path_below_a_file_is_refused_as_such(void **unused)
+{
+    FILE *file = fopen(path, "w");
+    char below[80];
+
+    (void)unused;
+    assert_non_null(file);
+    assert_int_equal(fclose(file), 0);
+    snprintf(below, sizeof(below), "%s/below", path);
+    assert_code(make(&RILL_DATAGRAM_OPTIONS(.local_path = below)), -ENOTDIR);
+    expect_last_error(&h, -ENOTDIR, below);
+}
+
+static void
 test_a_path_that_is_not_there_is_told_when_connecting(void **unused)
 {
     (void)unused;
@@ -270,6 +286,30 @@ test_an_adopted_socket_keeps_its_port(void **unused)
     assert_int_equal(rill_transport_fd(a.t), fd);
 }
 
+static void
+test_a_socket_that_is_not_adopted_is_not_changed(void **unused)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    int flags, value = -1;
+    socklen_t len = sizeof(value);
+
+    (void)unused;
+    a.h = &h;
+    assert_code(rill_adopt_datagram_socket(h.loop, fd, NULL, &dend_protocol, &a, NULL), 0);
+    harness_until(&h, dend_is_made, &a);
+    flags = fcntl(fd, F_GETFL);
+    assert_int_equal(fcntl(fd, F_SETFL, flags & ~O_NONBLOCK), 0);
+    assert_int_equal(fcntl(fd, F_SETFD, 0), 0);
+    assert_code(rill_adopt_datagram_socket(
+                    h.loop, fd, &RILL_DATAGRAM_OPTIONS(.details = true), &dend_protocol, &c, NULL),
+        -EEXIST);
+    assert_int_equal(fcntl(fd, F_GETFL), flags & ~O_NONBLOCK);
+    assert_int_equal(fcntl(fd, F_GETFD), 0);
+    assert_int_equal(getsockopt(fd, IPPROTO_IP, IP_PKTINFO, &value, &len), 0);
+    assert_int_equal(value, 0);
+    assert_int_equal(fcntl(fd, F_SETFL, flags), 0);
+}
+
 int
 main(void)
 {
@@ -280,6 +320,7 @@ main(void)
         CASE(test_a_socket_that_was_left_behind_is_removed_and_a_live_one_is_not),
         CASE_ON("kernel", test_its_own_file_goes_with_the_endpoint),
         CASE_ON("kernel", test_a_path_that_is_no_socket_is_left_alone),
+        CASE_ON("kernel", test_a_path_below_a_file_is_refused_as_such),
         CASE(test_a_path_that_is_not_there_is_told_when_connecting),
         CASE(test_a_receiver_that_has_gone_is_an_error_that_is_survived),
         CASE(test_options_of_ip_are_not_supported),
@@ -287,6 +328,7 @@ main(void)
         CASE_ON("kernel", test_a_socket_of_another_type_is_not_adopted),
         CASE_ON("kernel", test_descriptors_that_come_along_are_not_taken),
         CASE_ON("kernel", test_an_adopted_socket_keeps_its_port),
+        CASE_ON("kernel", test_a_socket_that_is_not_adopted_is_not_changed),
     };
 
     return run_cases(tests);

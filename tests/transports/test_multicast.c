@@ -102,6 +102,7 @@ static void
 test_membership_of_ipv6_begins_and_ends(void **unused)
 {
     (void)unused;
+    dgrams_need_ipv6(&h);
     open_member(&a, NULL, GROUP6);
     assert_code(rill_transport_join(a.t, GROUP6, NULL, "lo"), 0);
     assert_code(rill_transport_join(a.t, GROUP6, NULL, "lo"), -EADDRINUSE);
@@ -163,6 +164,7 @@ test_options_are_what_was_set(void **unused)
     dend *both[] = { &a, &b };
 
     (void)unused;
+    dgrams_need_ipv6(&h);
     dend_open4(&a, &h);
     dend_open(&b, &h, &RILL_DATAGRAM_OPTIONS(.local_host = "::1"));
     for (size_t i = 0; i < 2; i++) {
@@ -205,6 +207,7 @@ static void
 test_destination_interface_and_traffic_class_are_told(void **unused)
 {
     (void)unused;
+    dgrams_need_ipv6(&h);
     details_are_told("::1");
 }
 

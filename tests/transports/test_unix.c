@@ -131,6 +131,19 @@ test_wrong_paths(void **unused)
 }
 
 static void
+test_a_path_below_a_file_is_refused_as_such(void **unused)
+{
+    const char *path = scratch_path("file_above");
+    char below[200];
+
+    (void)unused;
+    make_file(path);
+    snprintf(below, sizeof(below), "%s/below", path);
+    refused(&RILL_SERVER_OPTIONS(.path = below), -ENOTDIR);
+    expect_last_error(&h, -ENOTDIR, "file_above/below");
+}
+
+static void
 test_a_stale_path_is_replaced(void **unused)
 {
     const char *path = scratch_path("stale");
@@ -441,6 +454,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_a_path_comes_and_goes),
         CASE(test_wrong_paths),
+        CASE(test_a_path_below_a_file_is_refused_as_such),
         CASE(test_a_stale_path_is_replaced),
         CASE(test_a_path_in_use_is_left_alone),
         CASE(test_a_file_is_never_replaced),

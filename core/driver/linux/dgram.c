@@ -189,8 +189,10 @@ dgram_unix_stale(rill__driver *driver, const rill_addr *addr)
     int fd = -1;
     int rc;
 
-    if (path[0] == '\0' || (lstat(path, &st) < 0 && errno == ENOENT))
+    if (path[0] == '\0')
         return 0;
+    if (lstat(path, &st) < 0)
+        return errno == ENOENT ? 0 : -errno;
     if (!S_ISSOCK(st.st_mode))
         return -EADDRINUSE;
     rc = dgram_socket(driver, RILL_FAMILY_UNIX, &fd);

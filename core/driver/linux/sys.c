@@ -287,8 +287,10 @@ sys_unix_stale(rill__driver *driver, const rill_addr *addr)
     int fd = -1;
     int rc;
 
-    if (path == NULL || (lstat(path, &st) < 0 && errno == ENOENT))
+    if (path == NULL)
         return 0;
+    if (lstat(path, &st) < 0)
+        return errno == ENOENT ? 0 : -errno;
     if (!S_ISSOCK(st.st_mode))
         return -EADDRINUSE;
     rc = sys_socket(driver, RILL_FAMILY_UNIX, &fd);
