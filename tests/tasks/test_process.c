@@ -347,6 +347,39 @@ test_communicate_has_a_limit(void **unused)
     assert_code(tasks_run(&s.h, hear_too_much, NULL), 0);
 }
 
+static int
+hear_too_much_of_one(void *unused)
+{
+    rill_process *p =
+        started("echo hello; exec >&-; echo 0123456789 >&2", OPTIONS(.out = PIPE, .err = PIPE));
+    rill_slice out;
+    rill_slice err;
+
+    (void)unused;
+    assert_code(
+        rill_process_communicate(p, NULL, 0, SIZE_MAX, RILL_NEVER, &out, &err), RILL_EINVAL);
+    assert_code(rill_process_communicate(p, NULL, 0, 8, RILL_NEVER, &out, &err), RILL_EOVERRUN);
+    assert_code(rill_process_communicate(p, NULL, 0, 100, RILL_NEVER, &out, &err), 0);
+    assert_int_equal(out.len, 6);
+    assert_memory_equal(out.data, "hello\n", 6);
+    assert_int_equal(err.len, 11);
+    assert_memory_equal(err.data, "0123456789\n", 11);
+    assert_code(rill_process_communicate(p, NULL, 0, 100, RILL_NEVER, &out, &err), 0);
+    assert_int_equal(out.len + err.len, 0);
+    rill_process_unref(p);
+    return 0;
+}
+
+/* mutant: tasks/process.c @ rill_process_communicate
+ * - take_output(&self, rc);
+ * + take_output(&self, 0); */
+static void
+test_communicate_in_vain_takes_nothing_of_either_output(void **unused)
+{
+    (void)unused;
+    assert_code(tasks_run(&s.h, hear_too_much_of_one, NULL), 0);
+}
+
 /* ---- stopping ---- */
 
 static int
@@ -447,6 +480,7 @@ main(void)
         CASE(test_communicate_without_input_closes_stdin),
         CASE(test_communicate_in_vain_may_be_called_again),
         CASE(test_communicate_has_a_limit),
+        CASE(test_communicate_in_vain_takes_nothing_of_either_output),
         CASE(test_stop_kills_what_does_not_end_by_itself),
         CASE(test_stop_gives_it_time),
         CASE(test_the_last_reference_kills),
