@@ -493,11 +493,15 @@ static int
 find_way(void *stack_top)
 {
     launch l = { .begun = false };
+    signals all = ~UINT64_C(0);
+    signals before;
     int pidfd = -1;
     long pid;
 
-    /* No signal at its end: it is nobody's business. */
+    /* No handler runs in it, in our memory; and no signal at its end: it is nobody's business. */
+    (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, SIGNALS_BYTES);
     pid = clone_onto(CLONE_VM | CLONE_VFORK | CLONE_PIDFD, stack_top, &pidfd, leave_mark, &l);
+    (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, SIGNALS_BYTES);
     if (is_lack(pid))
         return (int)pid;
     if (pid < 0)
