@@ -383,7 +383,7 @@ test_communicate_in_vain_takes_nothing_of_either_output(void **unused)
 /* ---- stopping ---- */
 
 static int
-stop_one(void *command)
+stop_within(const char *command, rill_ns grace)
 {
     rill_process *p = started(command, OPTIONS(.out = PIPE));
     char ready[6];
@@ -391,10 +391,22 @@ stop_one(void *command)
 
     assert_int_equal(rill_stream_read_exactly(rill_process_stream(p, 1), ready, 6, NULL), 6);
     assert_code(rill_process_stop(p, -1, &code), RILL_EINVAL);
-    assert_code(rill_process_stop(p, 200 * RILL_MS, &code), 0);
+    assert_code(rill_process_stop(p, grace, &code), 0);
     assert_code(rill_process_stop(p, 0, NULL), 0); /* It has ended: nothing to do. */
     rill_process_unref(p);
     return code;
+}
+
+static int
+stop_soon(void *command)
+{
+    return stop_within(command, 200 * RILL_MS);
+}
+
+static int
+stop_gently(void *command)
+{
+    return stop_within(command, 20 * RILL_S);
 }
 
 /* mutant: tasks/process.c @ stop
@@ -404,7 +416,7 @@ test_stop_kills_what_does_not_end_by_itself(void **unused)
 {
     (void)unused;
     assert_int_equal(
-        -tasks_run(&s.h, stop_one, WORD("trap '' TERM; echo ready; exec sleep 100")), SIGKILL);
+        -tasks_run(&s.h, stop_soon, WORD("trap '' TERM; echo ready; exec sleep 100")), SIGKILL);
 }
 
 /* mutant: tasks/process.c @ stop
@@ -414,7 +426,7 @@ static void
 test_stop_gives_it_time(void **unused)
 {
     (void)unused;
-    assert_int_equal(-tasks_run(&s.h, stop_one, WORD("echo ready; exec sleep 100")), SIGTERM);
+    assert_int_equal(-tasks_run(&s.h, stop_gently, WORD("echo ready; exec sleep 100")), SIGTERM);
 }
 
 /* ---- the end ---- */
