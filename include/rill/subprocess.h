@@ -159,7 +159,7 @@ rill_subprocess_protocol_default(void)
  * Start a program. A name without a slash is looked up in the PATH of the child's environment; a
  * relative one is relative to `cwd`. When this returns 0 the program runs, and its callbacks follow
  * from the next turn on, also when it has ended already. The thread waits for the exec, not longer;
- * the time for it does not grow with the memory of this process.
+ * the time for it does not grow with the memory of this process, unless user or group is set.
  *
  * Returns 0; what kept the program from running: -ENOENT, -EACCES, -ENOEXEC, -E2BIG..., with a
  * sentence that names the program and the step (rill_loop_last_error); -EAGAIN, -EMFILE, -ENFILE,

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -437,6 +438,19 @@ test_user_and_groups(void **unused)
         "4321 77 78");
 }
 
+static void
+test_another_user_s_child_leaves_this_process_as_it_was(void **unused)
+{
+    int dumpable = prctl(PR_GET_DUMPABLE);
+
+    (void)unused;
+    if (geteuid() != 0)
+        return; /* Nobody else may start one. */
+    assert_string_equal(said("id -u", OPTIONS(.set_user = true, .user = 1234)), "1234");
+    assert_string_equal(said("id -g", OPTIONS(.set_group = true, .group = 4321)), "4321");
+    assert_int_equal(prctl(PR_GET_DUMPABLE), dumpable);
+}
+
 static int
 leave_children(void *unused)
 {
@@ -604,6 +618,7 @@ main(void)
         CASE(test_sessions_and_process_groups),
         CASE(test_limits_are_set),
         CASE(test_user_and_groups),
+        CASE(test_another_user_s_child_leaves_this_process_as_it_was),
         CASE(test_a_child_may_die_with_its_parent),
         CASE(test_a_child_that_others_have_reaped_has_a_code_of_its_own),
         CASE(test_with_sigchld_ignored_the_end_is_told_all_the_same),

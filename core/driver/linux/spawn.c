@@ -654,6 +654,9 @@ rill__linux_spawn(rill__linux *self, rill__spawn *spec, int64_t *ret_pid, int *r
         if (by > 0)
             atomic_store(&way, by);
     }
+    /* Another user in memory that is shared would make this process undumpable for good. */
+    if (by == RILL__SPAWN_BY_SHARING && (spec->set_user || spec->set_group))
+        by = RILL__SPAWN_BY_COPYING;
     rc = by < 0 ? by : spawn_by(&l, by, stack_top, ret_pid, ret_pidfd);
     spec->step = (uint8_t)l.step;
     rill__free(self->driver.loop, stack, STACK_BYTES, RILL_TAG_DRIVER);
