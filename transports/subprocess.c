@@ -48,6 +48,7 @@ struct rill_subprocess {
     bool released; /* The child's last record has come. */
     bool closing;
     bool survives;
+    bool beyond; /* Another user's by now: it may not be killed. */
     _Alignas(16) unsigned char state[];
 };
 
@@ -334,9 +335,12 @@ close_pipes(const rill_subprocess *p)
 static void
 kill_it(rill_subprocess *p)
 {
-    /* It may have ended meanwhile, or have become another user's: nothing can be done. */
-    if (!p->exited)
-        (void)p->loop->sys->processes->signal(p->loop->driver, &p->child, SIGNAL_KILL);
+    int rc;
+
+    if (p->exited)
+        return;
+    rc = p->loop->sys->processes->signal(p->loop->driver, &p->child, SIGNAL_KILL);
+    p->beyond = rc == -EPERM; /* Else it may have ended meanwhile. */
 }
 
 static void
@@ -375,18 +379,21 @@ rill__subprocess_open(rill_subprocess *p)
     on_made(&p->ready);
 }
 
-/* The loop is being freed: it waits for the end of one that is killed, and not of another. */
+/* The loop is being freed: it waits for the end of one that is killed, and not of another, which
+ * may never come. */
 static void
 process_end(rill__object *object)
 {
     rill_subprocess *p = RILL__CONTAINER(object, rill_subprocess, object);
 
     close_it(p);
+    if (p->beyond) /* Since an earlier close? */
+        kill_it(p);
     if (!p->made) { /* Before its pipes are taken for strangers'. */
         rill__loop_unlink(p->loop, &p->ready);
         on_made(&p->ready);
     }
-    if (p->survives && !p->exited) {
+    if ((p->survives || p->beyond) && !p->exited) {
         p->exited = true;
         p->reason = RILL_ELOOPFREED;
         p->code = REAPED_CODE;

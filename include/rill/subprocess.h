@@ -190,7 +190,8 @@ RILL_API int64_t rill_subprocess_pid(const rill_subprocess *process);
  * How it ended: 0, and in `ret_code` its exit status, 0 to 255, or the negative number of the
  * signal that killed it. RILL_ESTATE: it has not ended, as far as is known. RILL_EREAPED: it has,
  * and other code of this process took the status; `ret_code` is 255, as in asyncio. So it is with
- * RILL_ELOOPFREED: it survives its loop. RILL_EINVAL without `ret_code`. asyncio: get_returncode.
+ * RILL_ELOOPFREED: it survives its loop, or may not be killed. RILL_EINVAL without `ret_code`.
+ * asyncio: get_returncode.
  */
 RILL_API int rill_subprocess_returncode(const rill_subprocess *process, int *ret_code);
 
