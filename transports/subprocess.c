@@ -534,6 +534,13 @@ rill_subprocess_shell_site(rill_loop *loop, const char *command,
 
 /* ---- calls ---- */
 
+/* In a copy of the process that started it: the child is the original's. */
+static bool
+is_forked(const rill_subprocess *p)
+{
+    return p->loop->fork_generation != rill__fork_generation;
+}
+
 int64_t
 rill_subprocess_pid(const rill_subprocess *process)
 {
@@ -561,6 +568,8 @@ rill_subprocess_send_signal(rill_subprocess *process, int signo)
     RILL__REQUIRE(process != NULL);
     check_live(process, "rill_subprocess_send_signal");
     loop = process->loop;
+    if (is_forked(process))
+        return RILL_EFORK;
     rc = process->exited ? -ESRCH
                          : loop->sys->processes->signal(loop->driver, &process->child, signo);
     return rc == -EINVAL ? RILL_EINVAL : rc;
@@ -589,7 +598,8 @@ void
 rill_subprocess_close(rill_subprocess *process)
 {
     check_live(process, "rill_subprocess_close");
-    close_it(process);
+    if (!is_forked(process))
+        close_it(process);
 }
 
 bool

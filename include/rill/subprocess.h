@@ -196,8 +196,8 @@ RILL_API int64_t rill_subprocess_pid(const rill_subprocess *process);
 RILL_API int rill_subprocess_returncode(const rill_subprocess *process, int *ret_code);
 
 /* Send it a signal. Returns 0, also for one that has ended and is not known to; -ESRCH when that is
- * known; -EPERM; RILL_EINVAL for what is no signal (0 is none: it only asks). asyncio: send_signal,
- * terminate, kill. */
+ * known; -EPERM; RILL_EINVAL for what is no signal (0 is none: it only asks); RILL_EFORK. asyncio:
+ * send_signal, terminate, kill. */
 RILL_API int rill_subprocess_send_signal(rill_subprocess *process, int signo);
 RILL_API int rill_subprocess_terminate(rill_subprocess *process); /* SIGTERM */
 RILL_API int rill_subprocess_kill(rill_subprocess *process);      /* SIGKILL */
@@ -210,7 +210,7 @@ RILL_API rill_transport *rill_subprocess_pipe(const rill_subprocess *process, in
 
 /* End it: its pipes are closed, dropping what is queued for it, and it is killed unless it has
  * ended. One that survives_close lives on and gets what is queued. The callbacks of the end follow.
- * Idempotent. asyncio: close. */
+ * Idempotent; in a forked child it does nothing. asyncio: close. */
 RILL_API void rill_subprocess_close(rill_subprocess *process);
 RILL_API bool rill_subprocess_is_closing(const rill_subprocess *process);
 
