@@ -195,6 +195,10 @@ without_standard_streams(void *path)
     SILENT_CHECK(watched_shell(&w, &s.h, "cat && echo x",
                      &RILL_PROCESS_OPTIONS(.in = NOTHING, .out = NOTHING, .err = NOTHING)) == 0);
     SILENT_CHECK(watched_end(&w) == 0);
+    /* A pipe made for it is not the stdout that it has not. */
+    SILENT_CHECK(watched_shell(&w, &s.h, "exit 0",
+                     &RILL_PROCESS_OPTIONS(.in = PIPE, .err = { RILL_STDIO_STDOUT, 0 })) == -EBADF);
+    harness_settle(&s.h);
     return 0;
 }
 

@@ -98,6 +98,18 @@ place(int from, int to)
     return result(syscall(SYS_dup3, from, to, 0));
 }
 
+/* Where stdout goes. What closes at exec is none that the program has: with stdout closed, some
+ * descriptor of this library or of the program's own may have its number. */
+CHILD static int
+place_as_stdout(int to)
+{
+    int flags = result(syscall(SYS_fcntl, STDOUT_FILENO, F_GETFD));
+
+    if (flags < 0)
+        return flags;
+    return (flags & FD_CLOEXEC) != 0 ? -EBADF : place(STDOUT_FILENO, to);
+}
+
 /* Sources that lie among the targets are moved away first, so no order can overwrite one. */
 CHILD static int
 arrange_stdio(const launch *l)
@@ -118,7 +130,7 @@ arrange_stdio(const launch *l)
         int rc = 0;
 
         if (from[i] == RILL__STDIO_MERGE)
-            rc = place(STDOUT_FILENO, i);
+            rc = place_as_stdout(i);
         else if (from[i] >= 0)
             rc = place(from[i], i);
         if (rc < 0)
