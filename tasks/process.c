@@ -380,12 +380,15 @@ feed(void *arg)
     return 0;
 }
 
+/* Nothing is taken before all of it has come: another output may fail yet. */
 static int
 read_output(talk *self, int fd)
 {
-    int64_t rc = rill_stream_read_all(self->process->streams[fd], self->max, &self->output[fd - 1]);
+    int64_t rc = rill_stream_peek(self->process->streams[fd], self->max + 1, &self->output[fd - 1]);
 
-    return rc < 0 ? (int)rc : 0;
+    if (rc < 0)
+        return (int)rc;
+    return (uint64_t)rc > self->max ? RILL_EOVERRUN : 0;
 }
 
 static int
@@ -433,6 +436,16 @@ talk_within(talk *self, rill_ns timeout)
     return rill_scope_end(&limit, talk_and_wait(self));
 }
 
+static void
+take_output(const talk *self, int rc)
+{
+    rill_process *p = self->process;
+
+    for (int fd = 1; fd < 3 && (rc == 0 || rc == RILL_EREAPED); fd++)
+        if (p->streams[fd] != NULL)
+            (void)rill_stream_consume(p->streams[fd], self->output[fd - 1].len);
+}
+
 int
 rill_process_communicate(rill_process *process, const void *input, size_t len, size_t max,
     rill_ns timeout, rill_slice *ret_out, rill_slice *ret_err)
@@ -440,8 +453,8 @@ rill_process_communicate(rill_process *process, const void *input, size_t len, s
     talk self = { .process = process, .input = input, .len = len };
     int rc;
 
-    RILL__REQUIRE(
-        process != NULL && (input != NULL || len == 0) && (timeout >= 0 || timeout == RILL_NEVER));
+    RILL__REQUIRE(process != NULL && (input != NULL || len == 0) && max < INT64_MAX &&
+                  (timeout >= 0 || timeout == RILL_NEVER));
     rc = may_wait(rill__current(), process, "rill_process_communicate");
     if (rc < 0)
         return rc;
@@ -454,6 +467,7 @@ rill_process_communicate(rill_process *process, const void *input, size_t len, s
     process->talking = true;
     rc = talk_within(&self, timeout);
     process->talking = false;
+    take_output(&self, rc);
     if ((rc == 0 || rc == RILL_EREAPED) && ret_out != NULL)
         *ret_out = self.output[0];
     if ((rc == 0 || rc == RILL_EREAPED) && ret_err != NULL)

@@ -80,6 +80,8 @@ rill__duplex_shut_out(stream *s)
     if (s->out_closed)
         return;
     s->out_closed = true;
+    if ((s->io.recv.pipe & RILL__PIPE_SOCKET) != 0) /* A duplicate would keep it from the peer. */
+        (void)loop->ops->shutdown_write(loop->driver, &s->io);
     loop->ops->close_io(loop->driver, &s->io, false);
 }
 

@@ -48,6 +48,7 @@ struct rill_subprocess {
     bool released; /* The child's last record has come. */
     bool closing;
     bool survives;
+    bool beyond; /* Another user's by now: it may not be killed. */
     _Alignas(16) unsigned char state[];
 };
 
@@ -334,9 +335,12 @@ close_pipes(const rill_subprocess *p)
 static void
 kill_it(rill_subprocess *p)
 {
-    /* It may have ended meanwhile, or have become another user's: nothing can be done. */
-    if (!p->exited)
-        (void)p->loop->sys->processes->signal(p->loop->driver, &p->child, SIGNAL_KILL);
+    int rc;
+
+    if (p->exited)
+        return;
+    rc = p->loop->sys->processes->signal(p->loop->driver, &p->child, SIGNAL_KILL);
+    p->beyond = rc == -EPERM; /* Else it may have ended meanwhile. */
 }
 
 static void
@@ -375,18 +379,21 @@ rill__subprocess_open(rill_subprocess *p)
     on_made(&p->ready);
 }
 
-/* The loop is being freed: it waits for the end of one that is killed, and not of another. */
+/* The loop is being freed: it waits for the end of one that is killed, and not of another, which
+ * may never come. */
 static void
 process_end(rill__object *object)
 {
     rill_subprocess *p = RILL__CONTAINER(object, rill_subprocess, object);
 
     close_it(p);
+    if (p->beyond) /* Since an earlier close? */
+        kill_it(p);
     if (!p->made) { /* Before its pipes are taken for strangers'. */
         rill__loop_unlink(p->loop, &p->ready);
         on_made(&p->ready);
     }
-    if (p->survives && !p->exited) {
+    if ((p->survives || p->beyond) && !p->exited) {
         p->exited = true;
         p->reason = RILL_ELOOPFREED;
         p->code = REAPED_CODE;
@@ -527,6 +534,13 @@ rill_subprocess_shell_site(rill_loop *loop, const char *command,
 
 /* ---- calls ---- */
 
+/* In a copy of the process that started it: the child is the original's. */
+static bool
+is_forked(const rill_subprocess *p)
+{
+    return p->loop->fork_generation != rill__fork_generation;
+}
+
 int64_t
 rill_subprocess_pid(const rill_subprocess *process)
 {
@@ -554,6 +568,8 @@ rill_subprocess_send_signal(rill_subprocess *process, int signo)
     RILL__REQUIRE(process != NULL);
     check_live(process, "rill_subprocess_send_signal");
     loop = process->loop;
+    if (is_forked(process))
+        return RILL_EFORK;
     rc = process->exited ? -ESRCH
                          : loop->sys->processes->signal(loop->driver, &process->child, signo);
     return rc == -EINVAL ? RILL_EINVAL : rc;
@@ -582,7 +598,8 @@ void
 rill_subprocess_close(rill_subprocess *process)
 {
     check_live(process, "rill_subprocess_close");
-    close_it(process);
+    if (!is_forked(process))
+        close_it(process);
 }
 
 bool

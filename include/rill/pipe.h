@@ -26,9 +26,10 @@
 RILL_BEGIN
 
 /*
- * Read from `fd`, which belongs to the library from success on: it is made close-on-exec, never
- * waits, and is closed with the transport. connection_made follows in the next turn. Of `options`
- * (may be NULL) the marks, the cap and the timeouts count. `ret_transport` may be NULL.
+ * Read from `fd`, which belongs to the library from success on: it is made close-on-exec unless it
+ * is 0, 1 or 2, which children inherit; it never waits, and is closed with the transport.
+ * connection_made follows in the next turn. Of `options` (may be NULL) the marks, the cap and the
+ * timeouts count. `ret_transport` may be NULL.
  *
  * A device that cannot be waited for is always ready: /dev/null ends at once, /dev/zero does not.
  *
@@ -61,8 +62,9 @@ rill_connect_write_pipe_site(rill_loop *loop, int fd, const rill_transport_optio
  * eof_received says so, and close flushes and closes both. When a write finds that nobody reads any
  * more, what is queued is dropped and further writes return -EPIPE, but the input is delivered to
  * its end; connection_lost(-EPIPE) follows then, or after close. Both descriptors belong to the
- * library from success on; a terminal or socket for both directions has to be duplicated. Returns
- * as rill_connect_read_pipe and rill_connect_write_pipe.
+ * library from success on; a terminal or socket for both directions has to be duplicated; write_eof
+ * shuts down the sending of a socket. Returns as rill_connect_read_pipe and
+ * rill_connect_write_pipe.
  */
 #define rill_connect_pipes(loop, read_fd, write_fd, options, protocol, arg, ret_transport) \
     rill_connect_pipes_site(                                                               \

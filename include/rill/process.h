@@ -74,9 +74,9 @@ RILL_API RILL_MUST_CHECK int rill_process_wait(rill_process *process, int *ret_c
  * A task's. Returns 0, and rill_process_returncode knows the rest; RILL_EREAPED, all else being
  * well; RILL_ETIMEDOUT; RILL_EOVERRUN for more than `max` bytes; RILL_EBUSY while another task
  * reads or communicates; RILL_ECANCELED, RILL_EWRONGLOOP, RILL_ENOTASK, RILL_EINVAL (input without
- * a pipe, a negative timeout); -ENOMEM; the error of a pipe. After an error the process goes on and
- * what came is still in its streams: with the same input it may be called again. asyncio:
- * communicate.
+ * a pipe, a negative timeout, a `max` of INT64_MAX or more); -ENOMEM; the error of a pipe. After an
+ * error the process goes on and what came is still in its streams, all of it: with the same input
+ * it may be called again. asyncio: communicate.
  */
 RILL_API RILL_MUST_CHECK int rill_process_communicate(rill_process *process, const void *input,
     size_t len, size_t max, rill_ns timeout, rill_slice *ret_out, rill_slice *ret_err);

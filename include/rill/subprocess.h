@@ -159,7 +159,7 @@ rill_subprocess_protocol_default(void)
  * Start a program. A name without a slash is looked up in the PATH of the child's environment; a
  * relative one is relative to `cwd`. When this returns 0 the program runs, and its callbacks follow
  * from the next turn on, also when it has ended already. The thread waits for the exec, not longer;
- * the time for it does not grow with the memory of this process.
+ * the time for it does not grow with the memory of this process, unless user or group is set.
  *
  * Returns 0; what kept the program from running: -ENOENT, -EACCES, -ENOEXEC, -E2BIG..., with a
  * sentence that names the program and the step (rill_loop_last_error); -EAGAIN, -EMFILE, -ENFILE,
@@ -190,13 +190,14 @@ RILL_API int64_t rill_subprocess_pid(const rill_subprocess *process);
  * How it ended: 0, and in `ret_code` its exit status, 0 to 255, or the negative number of the
  * signal that killed it. RILL_ESTATE: it has not ended, as far as is known. RILL_EREAPED: it has,
  * and other code of this process took the status; `ret_code` is 255, as in asyncio. So it is with
- * RILL_ELOOPFREED: it survives its loop. RILL_EINVAL without `ret_code`. asyncio: get_returncode.
+ * RILL_ELOOPFREED: it survives its loop, or may not be killed. RILL_EINVAL without `ret_code`.
+ * asyncio: get_returncode.
  */
 RILL_API int rill_subprocess_returncode(const rill_subprocess *process, int *ret_code);
 
 /* Send it a signal. Returns 0, also for one that has ended and is not known to; -ESRCH when that is
- * known; -EPERM; RILL_EINVAL for what is no signal (0 is none: it only asks). asyncio: send_signal,
- * terminate, kill. */
+ * known; -EPERM; RILL_EINVAL for what is no signal (0 is none: it only asks); RILL_EFORK. asyncio:
+ * send_signal, terminate, kill. */
 RILL_API int rill_subprocess_send_signal(rill_subprocess *process, int signo);
 RILL_API int rill_subprocess_terminate(rill_subprocess *process); /* SIGTERM */
 RILL_API int rill_subprocess_kill(rill_subprocess *process);      /* SIGKILL */
@@ -209,7 +210,7 @@ RILL_API rill_transport *rill_subprocess_pipe(const rill_subprocess *process, in
 
 /* End it: its pipes are closed, dropping what is queued for it, and it is killed unless it has
  * ended. One that survives_close lives on and gets what is queued. The callbacks of the end follow.
- * Idempotent. asyncio: close. */
+ * Idempotent; in a forked child it does nothing. asyncio: close. */
 RILL_API void rill_subprocess_close(rill_subprocess *process);
 RILL_API bool rill_subprocess_is_closing(const rill_subprocess *process);
 

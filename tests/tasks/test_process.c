@@ -347,10 +347,43 @@ test_communicate_has_a_limit(void **unused)
     assert_code(tasks_run(&s.h, hear_too_much, NULL), 0);
 }
 
+static int
+hear_too_much_of_one(void *unused)
+{
+    rill_process *p =
+        started("echo hello; exec >&-; echo 0123456789 >&2", OPTIONS(.out = PIPE, .err = PIPE));
+    rill_slice out;
+    rill_slice err;
+
+    (void)unused;
+    assert_code(
+        rill_process_communicate(p, NULL, 0, SIZE_MAX, RILL_NEVER, &out, &err), RILL_EINVAL);
+    assert_code(rill_process_communicate(p, NULL, 0, 8, RILL_NEVER, &out, &err), RILL_EOVERRUN);
+    assert_code(rill_process_communicate(p, NULL, 0, 100, RILL_NEVER, &out, &err), 0);
+    assert_int_equal(out.len, 6);
+    assert_memory_equal(out.data, "hello\n", 6);
+    assert_int_equal(err.len, 11);
+    assert_memory_equal(err.data, "0123456789\n", 11);
+    assert_code(rill_process_communicate(p, NULL, 0, 100, RILL_NEVER, &out, &err), 0);
+    assert_int_equal(out.len + err.len, 0);
+    rill_process_unref(p);
+    return 0;
+}
+
+/* mutant: tasks/process.c @ rill_process_communicate
+ * - take_output(&self, rc);
+ * + take_output(&self, 0); */
+static void
+test_communicate_in_vain_takes_nothing_of_either_output(void **unused)
+{
+    (void)unused;
+    assert_code(tasks_run(&s.h, hear_too_much_of_one, NULL), 0);
+}
+
 /* ---- stopping ---- */
 
 static int
-stop_one(void *command)
+stop_within(const char *command, rill_ns grace)
 {
     rill_process *p = started(command, OPTIONS(.out = PIPE));
     char ready[6];
@@ -358,10 +391,22 @@ stop_one(void *command)
 
     assert_int_equal(rill_stream_read_exactly(rill_process_stream(p, 1), ready, 6, NULL), 6);
     assert_code(rill_process_stop(p, -1, &code), RILL_EINVAL);
-    assert_code(rill_process_stop(p, 200 * RILL_MS, &code), 0);
+    assert_code(rill_process_stop(p, grace, &code), 0);
     assert_code(rill_process_stop(p, 0, NULL), 0); /* It has ended: nothing to do. */
     rill_process_unref(p);
     return code;
+}
+
+static int
+stop_soon(void *command)
+{
+    return stop_within(command, 200 * RILL_MS);
+}
+
+static int
+stop_gently(void *command)
+{
+    return stop_within(command, 20 * RILL_S);
 }
 
 /* mutant: tasks/process.c @ stop
@@ -371,7 +416,7 @@ test_stop_kills_what_does_not_end_by_itself(void **unused)
 {
     (void)unused;
     assert_int_equal(
-        -tasks_run(&s.h, stop_one, WORD("trap '' TERM; echo ready; exec sleep 100")), SIGKILL);
+        -tasks_run(&s.h, stop_soon, WORD("trap '' TERM; echo ready; exec sleep 100")), SIGKILL);
 }
 
 /* mutant: tasks/process.c @ stop
@@ -381,7 +426,7 @@ static void
 test_stop_gives_it_time(void **unused)
 {
     (void)unused;
-    assert_int_equal(-tasks_run(&s.h, stop_one, WORD("echo ready; exec sleep 100")), SIGTERM);
+    assert_int_equal(-tasks_run(&s.h, stop_gently, WORD("echo ready; exec sleep 100")), SIGTERM);
 }
 
 /* ---- the end ---- */
@@ -447,6 +492,7 @@ main(void)
         CASE(test_communicate_without_input_closes_stdin),
         CASE(test_communicate_in_vain_may_be_called_again),
         CASE(test_communicate_has_a_limit),
+        CASE(test_communicate_in_vain_takes_nothing_of_either_output),
         CASE(test_stop_kills_what_does_not_end_by_itself),
         CASE(test_stop_gives_it_time),
         CASE(test_the_last_reference_kills),

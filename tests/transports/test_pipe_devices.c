@@ -411,6 +411,32 @@ test_one_direction_of_a_socket(void **unused)
     assert_code(p.writes.why.code, RILL_EOF);
 }
 
+/* The reading half is a duplicate: closing the writing one says nothing to the peer. */
+static void
+test_the_writing_half_of_a_socket_ends_alone(void **unused)
+{
+    char text[8];
+    endpoint e;
+    int fds[2];
+
+    (void)unused;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    endpoint_init(&e, &h);
+    assert_code(
+        rill_connect_pipes(h.loop, duplicate(fds[0]), fds[0], NULL, &endpoint_protocol, &e, NULL),
+        0);
+    harness_until(&h, endpoint_is_made, &e);
+    (void)rill_transport_write(e.t, "bye", 3);
+    assert_code(rill_transport_write_eof(e.t), 0);
+    harness_settle(&h);
+    assert_int_equal(recv(fds[1], text, sizeof(text), MSG_DONTWAIT), 3);
+    assert_int_equal(recv(fds[1], text, sizeof(text), MSG_DONTWAIT), 0);
+    assert_int_equal(write(fds[1], "still", 5), 5);
+    close(fds[1]);
+    harness_until(&h, endpoint_is_lost, &e);
+    assert_string_equal(e.tape, "made data(5) eof lost(RILL_EOF)");
+}
+
 static void
 test_a_blocking_socket_that_is_full_does_not_block_the_loop(void **unused)
 {
@@ -529,6 +555,7 @@ main(void)
         CASE(test_a_device_that_fails_is_told_by_its_error),
         CASE(test_files_are_refused_with_the_way_out),
         CASE(test_one_direction_of_a_socket),
+        CASE(test_the_writing_half_of_a_socket_ends_alone),
         CASE(test_a_blocking_socket_that_is_full_does_not_block_the_loop),
         CASE(test_a_half_closed_socket_is_written_to),
         CASE(test_other_sockets_are_refused),

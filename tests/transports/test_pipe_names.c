@@ -286,6 +286,37 @@ run_file(void *unused)
     return 0;
 }
 
+static void
+exited(rill_subprocess *process, void *self)
+{
+    child_state *s = self;
+
+    (void)process;
+    rill_loop_stop(s->loop);
+}
+
+/* Descriptor 1 itself is a transport, and still the stdout of children. */
+static int
+run_child(void *unused)
+{
+    static const rill_subprocess_protocol protocol =
+        RILL_SUBPROCESS_PROTOCOL(.process_exited = exited);
+    child_state s = { 0 };
+    char text[32] = { 0 };
+    int out[2];
+
+    (void)unused;
+    CHILD_CHECK(pipe(out) == 0 && dup2(out[1], 1) == 1);
+    CHILD_CHECK(rill_loop_new(NULL, &s.loop) == 0);
+    CHILD_CHECK(rill_connect_write_pipe(s.loop, 1, NULL, &child_protocol, &s, &s.out) == 0);
+    CHILD_CHECK(rill_subprocess_shell(s.loop, "echo hello", NULL, &protocol, &s, NULL) == 0);
+    CHILD_CHECK(rill_loop_run(s.loop) == 0);
+    CHILD_CHECK(read(out[0], text, sizeof(text)) == 6);
+    CHILD_CHECK(strcmp(text, "hello\n") == 0);
+    (void)rill_loop_free(s.loop);
+    return 0;
+}
+
 static int
 run_stderr(void *unused)
 {
@@ -327,6 +358,13 @@ test_standard_streams(void **unused)
 }
 
 static void
+test_a_standard_stream_that_is_a_transport_is_inherited(void **unused)
+{
+    (void)unused;
+    expect_success(run_child);
+}
+
+static void
 test_standard_streams_that_are_closed(void **unused)
 {
     (void)unused;
@@ -344,6 +382,7 @@ main(void)
         CASE(test_an_inherited_fifo_whose_writer_has_gone_ends),
         CASE(test_a_writer_of_a_fifo_hears_of_its_last_reader_only),
         CASE(test_standard_streams),
+        CASE(test_a_standard_stream_that_is_a_transport_is_inherited),
         CASE(test_standard_streams_that_are_closed),
     };
 

@@ -11,10 +11,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -192,6 +195,10 @@ without_standard_streams(void *path)
     SILENT_CHECK(watched_shell(&w, &s.h, "cat && echo x",
                      &RILL_PROCESS_OPTIONS(.in = NOTHING, .out = NOTHING, .err = NOTHING)) == 0);
     SILENT_CHECK(watched_end(&w) == 0);
+    /* A pipe made for it is not the stdout that it has not. */
+    SILENT_CHECK(watched_shell(&w, &s.h, "exit 0",
+                     &RILL_PROCESS_OPTIONS(.in = PIPE, .err = { RILL_STDIO_STDOUT, 0 })) == -EBADF);
+    harness_settle(&s.h);
     return 0;
 }
 
@@ -437,6 +444,62 @@ test_user_and_groups(void **unused)
         "4321 77 78");
 }
 
+static void
+test_another_user_s_child_leaves_this_process_as_it_was(void **unused)
+{
+    int dumpable = prctl(PR_GET_DUMPABLE);
+
+    (void)unused;
+    if (geteuid() != 0)
+        return; /* Nobody else may start one. */
+    assert_string_equal(said("id -u", OPTIONS(.set_user = true, .user = 1234)), "1234");
+    assert_string_equal(said("id -g", OPTIONS(.set_group = true, .group = 4321)), "4321");
+    assert_int_equal(prctl(PR_GET_DUMPABLE), dumpable);
+}
+
+/* CAP_KILL, in effect or only permitted. */
+static int
+may_kill(bool may)
+{
+    struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct data[2];
+    uint32_t kills = UINT32_C(1) << CAP_KILL;
+
+    if (syscall(SYS_capget, &header, data) < 0)
+        return -errno;
+    data[0].effective = may ? data[0].effective | kills : data[0].effective & ~kills;
+    return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
+}
+
+static int
+free_with_another_user_s_child(void *unused)
+{
+    const rill_process_options *options =
+        &RILL_PROCESS_OPTIONS(.set_user = true, .user = 1234, .err = NOTHING);
+    pid_t pid;
+
+    (void)unused;
+    shell_open(&s);
+    CHILD_CHECK(watched_shell(&w, &s.h, "exec sleep 1000", options) == 0);
+    pid = (pid_t)rill_subprocess_pid(w.process);
+    CHILD_CHECK(may_kill(false) == 0);
+    CHILD_CHECK(rill_subprocess_kill(w.process) == -EPERM);
+    rill_loop_free(s.h.loop);
+    CHILD_CHECK(strcmp(w.tape, "made lost(RILL_ELOOPFREED)") == 0);
+    CHILD_CHECK(may_kill(true) == 0);
+    CHILD_CHECK(kill(pid, SIGKILL) == 0);
+    CHILD_CHECK(waitpid(pid, NULL, 0) == pid); /* It is there, and ours to wait for. */
+    return 0;
+}
+
+static void
+test_freeing_the_loop_does_not_wait_for_one_it_may_not_kill(void **unused)
+{
+    (void)unused;
+    if (geteuid() == 0) /* Nobody else may start one. */
+        expect_child(free_with_another_user_s_child, NULL);
+}
+
 static int
 leave_children(void *unused)
 {
@@ -604,6 +667,8 @@ main(void)
         CASE(test_sessions_and_process_groups),
         CASE(test_limits_are_set),
         CASE(test_user_and_groups),
+        CASE(test_another_user_s_child_leaves_this_process_as_it_was),
+        CASE(test_freeing_the_loop_does_not_wait_for_one_it_may_not_kill),
         CASE(test_a_child_may_die_with_its_parent),
         CASE(test_a_child_that_others_have_reaped_has_a_code_of_its_own),
         CASE(test_with_sigchld_ignored_the_end_is_told_all_the_same),

@@ -3,6 +3,7 @@
  * on every driver, with the simulator's shell in place of /bin/sh.
  */
 /* timeout: 120 */
+#include "child.h"
 #include "watched.h"
 
 #include <errno.h>
@@ -163,6 +164,31 @@ test_close_before_made_kills_too(void **unused)
     rill_subprocess_close(w.process);
     assert_int_equal(watched_end(&w), -SIGKILL);
     assert_string_equal(w.tape, "made exited lost(0)");
+}
+
+static int
+end_it_from_a_copy(void *unused)
+{
+    (void)unused;
+    CHILD_CHECK(rill_subprocess_send_signal(w.process, SIGTERM) == RILL_EFORK);
+    CHILD_CHECK(rill_subprocess_terminate(w.process) == RILL_EFORK);
+    CHILD_CHECK(rill_subprocess_kill(w.process) == RILL_EFORK);
+    rill_subprocess_close(w.process);
+    CHILD_CHECK(!rill_subprocess_is_closing(w.process));
+    return 0;
+}
+
+static void
+test_a_forked_copy_leaves_it_alone(void **unused)
+{
+    child_result result;
+
+    (void)unused;
+    assert_code(watched_shell(&w, &s.h, "trap '' TERM; sleep 0.1; exit 3", NULL), 0);
+    child_run(end_it_from_a_copy, NULL, &result);
+    assert_string_equal(result.text, "");
+    assert_int_equal(result.exit_code, 0);
+    assert_int_equal(watched_end(&w), 3);
 }
 
 static void
@@ -412,6 +438,7 @@ main(void)
         CASE(test_one_that_ignores_sigterm_is_killed),
         CASE(test_close_kills),
         CASE(test_close_before_made_kills_too),
+        CASE(test_a_forked_copy_leaves_it_alone),
         CASE(test_one_may_survive_its_close),
         CASE(test_freeing_the_loop_kills_and_reaps),
         CASE(test_one_may_survive_its_loop),

@@ -323,8 +323,10 @@ pipe_adopt(rill__driver *driver, int fd, int what)
     if (changed < 0)
         return changed;
     if ((descriptor_flags & FD_CLOEXEC) == 0) {
-        (void)fcntl(fd, F_SETFD, FD_CLOEXEC); /* It is open: cannot fail. */
-        changed |= RILL__PIPE_MADE_CLOEXEC;
+        bool standard = fd <= STDERR_FILENO; /* Children inherit those, opened once more or not. */
+
+        (void)fcntl(fd, F_SETFD, standard ? 0 : FD_CLOEXEC); /* It is open: cannot fail. */
+        changed |= standard ? 0 : RILL__PIPE_MADE_CLOEXEC;
     }
     return what | changed;
 }

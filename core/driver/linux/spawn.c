@@ -98,6 +98,18 @@ place(int from, int to)
     return result(syscall(SYS_dup3, from, to, 0));
 }
 
+/* Where stdout goes. What closes at exec is none that the program has: with stdout closed, some
+ * descriptor of this library or of the program's own may have its number. */
+CHILD static int
+place_as_stdout(int to)
+{
+    int flags = result(syscall(SYS_fcntl, STDOUT_FILENO, F_GETFD));
+
+    if (flags < 0)
+        return flags;
+    return (flags & FD_CLOEXEC) != 0 ? -EBADF : place(STDOUT_FILENO, to);
+}
+
 /* Sources that lie among the targets are moved away first, so no order can overwrite one. */
 CHILD static int
 arrange_stdio(const launch *l)
@@ -118,7 +130,7 @@ arrange_stdio(const launch *l)
         int rc = 0;
 
         if (from[i] == RILL__STDIO_MERGE)
-            rc = place(STDOUT_FILENO, i);
+            rc = place_as_stdout(i);
         else if (from[i] >= 0)
             rc = place(from[i], i);
         if (rc < 0)
@@ -493,11 +505,15 @@ static int
 find_way(void *stack_top)
 {
     launch l = { .begun = false };
+    signals all = ~UINT64_C(0);
+    signals before;
     int pidfd = -1;
     long pid;
 
-    /* No signal at its end: it is nobody's business. */
+    /* No handler runs in it, in our memory; and no signal at its end: it is nobody's business. */
+    (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, SIGNALS_BYTES);
     pid = clone_onto(CLONE_VM | CLONE_VFORK | CLONE_PIDFD, stack_top, &pidfd, leave_mark, &l);
+    (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, SIGNALS_BYTES);
     if (is_lack(pid))
         return (int)pid;
     if (pid < 0)
@@ -650,6 +666,9 @@ rill__linux_spawn(rill__linux *self, rill__spawn *spec, int64_t *ret_pid, int *r
         if (by > 0)
             atomic_store(&way, by);
     }
+    /* Another user in memory that is shared would make this process undumpable for good. */
+    if (by == RILL__SPAWN_BY_SHARING && (spec->set_user || spec->set_group))
+        by = RILL__SPAWN_BY_COPYING;
     rc = by < 0 ? by : spawn_by(&l, by, stack_top, ret_pid, ret_pidfd);
     spec->step = (uint8_t)l.step;
     rill__free(self->driver.loop, stack, STACK_BYTES, RILL_TAG_DRIVER);
