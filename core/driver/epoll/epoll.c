@@ -23,7 +23,8 @@
 #include "core/driver/linux/linux.h"
 #include "core/internal.h"
 
-#define EVENTS_MAX 512
+#define EVENTS_MAX  512
+#define FIRST_OWNED 16
 
 typedef struct epoll_driver {
     rill__linux base;
@@ -33,6 +34,7 @@ typedef struct epoll_driver {
     uint64_t *owned;   /* A bit for each descriptor of ours: those that wait for nothing are not in
                         * the kernel's set. */
     size_t owned_words;
+    uint64_t first_owned[FIRST_OWNED]; /* Enough for most: an attach allocates nothing then. */
     _Alignas(16) struct epoll_event events[EVENTS_MAX];
 } epoll_driver;
 
@@ -244,19 +246,27 @@ is_owned(const epoll_driver *self, int fd)
     return word < self->owned_words && (self->owned[word] >> (fd % 64) & 1) != 0;
 }
 
+static void
+free_owned(epoll_driver *self)
+{
+    if (self->owned != self->first_owned)
+        rill__free(self->base.driver.loop, self->owned, self->owned_words * sizeof(*self->owned),
+            RILL_TAG_DRIVER);
+}
+
 static RILL__RARE int
 grow_owned(epoll_driver *self, size_t word)
 {
-    size_t words = self->owned_words != 0 ? self->owned_words : 16;
+    size_t words = self->owned_words;
     uint64_t *grown;
 
     while (words <= word)
         words *= 2;
-    grown = rill__resize(self->base.driver.loop, self->owned, self->owned_words * sizeof(*grown),
-        words * sizeof(*grown), RILL_TAG_DRIVER);
+    grown = rill__alloc_zeroed(self->base.driver.loop, words * sizeof(*grown), RILL_TAG_DRIVER);
     if (grown == NULL)
         return -ENOMEM;
-    memset(grown + self->owned_words, 0, (words - self->owned_words) * sizeof(*grown));
+    memcpy(grown, self->owned, self->owned_words * sizeof(*grown));
+    free_owned(self);
     self->owned = grown;
     self->owned_words = words;
     return 0;
@@ -476,6 +486,8 @@ epoll_open(const rill__driver_config *config, rill__driver **ret_driver)
     self->base.driver.sys = &rill__sys_linux;
     self->base.driver.loop = config->loop;
     self->base.wait_writable = wait_writable;
+    self->owned = self->first_owned;
+    self->owned_words = FIRST_OWNED;
     self->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (self->epoll_fd < 0) {
         rc = -errno;
@@ -508,8 +520,7 @@ epoll_close(rill__driver *driver)
     epoll_driver *self = self_of(driver);
 
     rill__linux_dgrams_free(&self->base);
-    rill__free(
-        driver->loop, self->owned, self->owned_words * sizeof(*self->owned), RILL_TAG_DRIVER);
+    free_owned(self);
     (void)close(self->event_fd);
     (void)close(self->epoll_fd);
     rill__free(driver->loop, self, sizeof(*self), RILL_TAG_DRIVER);
