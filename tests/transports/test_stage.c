@@ -82,6 +82,7 @@ write_to_both(void *unused)
     static const uint8_t zeros[PIECE];
 
     (void)unused;
+    assert_true(full.t != NULL && meant.t != NULL && third.t != NULL);
     for (int i = 0; i < PIECES; i++)
         assert_true(rill_transport_write(full.t, zeros, sizeof(zeros)) >= 0);
     assert_int_equal(pauses, 0);
@@ -105,9 +106,12 @@ test_a_stream_written_to_in_pause_writing_gets_its_own_bytes_only(void **unused)
     endpoint_keep(&accepted.ends[1], meant_bytes, sizeof(meant_bytes));
     endpoint_keep(&accepted.ends[2], third_bytes, sizeof(third_bytes));
     full.on_pause = pause_writes_to_third;
+    assert_true(accepted.ends[0].t != NULL);
     rill_transport_pause_reading(accepted.ends[0].t);
     assert_code(rill_call_soon(h.loop, write_to_both, NULL, NULL), 0);
     harness_settle(&h);
+    assert_true(accepted.ends[0].t != NULL);
+    assert_true(full.t != NULL && meant.t != NULL && third.t != NULL);
     rill_transport_resume_reading(accepted.ends[0].t);
     rill_transport_close(full.t);
     rill_transport_close(meant.t);
