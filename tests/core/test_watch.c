@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -460,12 +461,17 @@ test_a_transports_descriptor_is_refused(void **unused)
 static void
 test_a_transports_descriptor_with_a_high_number_is_refused(void **unused)
 {
-    int high = fcntl(b, F_DUPFD_CLOEXEC, HIGH);
+    struct rlimit limit;
     rill_transport *t;
+    int high;
 
     (void)unused;
-    if (high < 0 && errno == EINVAL)
-        skip(); /* The process may have none so high. */
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    if (limit.rlim_cur <= HIGH) { /* Often it is 1,024, and the hard one is far above. */
+        limit.rlim_cur = limit.rlim_max;
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    }
+    high = fcntl(b, F_DUPFD_CLOEXEC, HIGH);
     assert_true(high >= HIGH);
     assert_code(rill_connect_accepted_socket(h.loop, high, NULL, &silent, NULL, &t), 0);
     harness_settle(&h);
